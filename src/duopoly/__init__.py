@@ -1,0 +1,80 @@
+"""Model-based reinforcement learning as a game between a policy and a world model.
+
+    from duopoly import PAL
+
+    agent = PAL("Hopper-v5", seed=0)
+    agent.learn(50_000)
+    action, _ = agent.predict(obs, deterministic=True)
+
+The names below are the public ones. They are loaded when first used, so that the command line
+can refuse a mistyped word without waiting for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duopoly.app.agent import BR, GDA, MAL, PAL, Agent, Algorithm
+    from duopoly.game import SCHEDULES, Round, Schedule, play
+    from duopoly.moves import GameError, GameState, start
+    from duopoly.presets import Preset, preset
+    from duopoly.settings import Settings, SettingsError
+    from duopoly.types import Episode
+    from duopoly.world.task import Task, TaskError
+    from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
+
+    __version__: str
+
+_HOMES = {
+    "duopoly.app.agent": ("PAL", "MAL", "GDA", "BR", "Agent", "Algorithm"),
+    "duopoly.game": ("SCHEDULES", "Round", "Schedule", "play"),
+    "duopoly.moves": ("GameError", "GameState", "start"),
+    "duopoly.presets": ("Preset", "preset"),
+    "duopoly.settings": ("Settings", "SettingsError"),
+    "duopoly.types": ("Episode",),
+    "duopoly.world.task": ("Task", "TaskError"),
+    "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
+    "PAL",
+    "MAL",
+    "GDA",
+    "BR",
+    "Agent",
+    "Algorithm",
+    "Settings",
+    "SettingsError",
+    "Preset",
+    "preset",
+    "Task",
+    "TaskError",
+    "TASK_NAMES",
+    "UnknownTaskError",
+    "get_task",
+    "SCHEDULES",
+    "Schedule",
+    "Round",
+    "GameState",
+    "GameError",
+    "start",
+    "play",
+    "Episode",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its home (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("duopoly")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'duopoly' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,102 @@
+"""What each command does. What is heavy is imported here, once the command is known to be sound."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from duopoly.app import provenance
+from duopoly.app.commands import Command, Evaluate, Plot, Tasks, Train, Video
+from duopoly.app.errors import FailureError
+from duopoly.app.identity import Identity
+from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
+from duopoly.world.tasks import SUMMARIES
+
+
+def act(command: Command) -> None:
+    """Carries out a command.
+
+    Raises:
+        UsageError: it cannot be done; a `FailureError` if that was seen only on the way.
+        Stopped: a signal asked for it.
+    """
+    match command:
+        case Train():
+            _train(command)
+        case Evaluate():
+            _evaluate(command)
+        case Plot():
+            _plot(command)
+        case Video():
+            _video(command)
+        case Tasks():
+            _tasks()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """The known ways in which a game can fail, as one line instead of a traceback."""
+    from duopoly.app.render import RenderError
+    from duopoly.moves import GameError
+    from duopoly.world.interaction import SimulatorError
+    from duopoly.world.task import TaskError
+
+    try:
+        yield
+    except (GameError, SimulatorError, TaskError, RenderError) as error:
+        raise FailureError(str(error)) from error
+
+
+def _train(command: Train) -> None:
+    identity = Identity(
+        command.task, command.algorithm, command.seed, command.steps, command.settings
+    )
+    run = run_directory(command.out, command.task, command.algorithm, command.seed)
+    with locked(run):
+        claim(run, identity, resume=command.resume)
+        provenance.record(run)
+        from duopoly.app.train import train
+
+        with _told():
+            train(run, identity)
+    print(f"curve       {run.curve}\nmetrics     {run.progress}\ncheckpoints {run.checkpoints}")
+
+
+def _evaluate(command: Evaluate) -> None:
+    RunDirectory(command.run).read_identity()
+    from duopoly.app.evaluate import as_table, evaluate_run
+
+    with _told():
+        Console().print(as_table(evaluate_run(command.run, command.episodes, command.seed)))
+    print(f"written to {RunDirectory(command.run).evaluation}")
+
+
+def _plot(command: Plot) -> None:
+    runs = [RunDirectory(path) for path in command.runs]
+    for run in runs:
+        run.read_identity()
+    from duopoly.app import plot
+
+    out = command.out or (runs[0].curve if len(runs) == 1 else Path("curves.png"))
+    plot.draw([plot.read_curve(run) for run in runs], out)
+    print(f"written to {out}")
+
+
+def _video(command: Video) -> None:
+    run = RunDirectory(command.run)
+    run.read_identity()
+    from duopoly.app.film import film
+
+    out = command.out or run.path / "video.mp4"
+    with _told():
+        film(command.run, out, command.episodes, command.seed)
+    print(f"written to {out}")
+
+
+def _tasks() -> None:
+    table = Table("task", "what it is")
+    for name, summary in SUMMARIES.items():
+        table.add_row(name, summary)
+    Console().print(table)

@@ -1,0 +1,238 @@
+"""Training and using a policy from Python, with the habits of Stable-Baselines3.
+
+    agent = PAL("Hopper-v5", seed=0).learn(50_000)
+    action, _ = agent.predict(obs, deterministic=True)
+    agent.save("hopper"); agent = PAL.load("hopper")
+
+An algorithm is a value, not a class: `PAL` holds a schedule of the game and makes agents.
+"""
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from rich.console import Console
+
+from duopoly import game
+from duopoly.app import atomic, checkpoint, snapshot
+from duopoly.app.errors import UsageError
+from duopoly.app.identity import Identity
+from duopoly.app.progress import live_progress
+from duopoly.app.rundir import RunDirectory
+from duopoly.app.train import clocked
+from duopoly.game import Round, Schedule
+from duopoly.moves import GameState, start
+from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
+from duopoly.presets import preset
+from duopoly.settings import Settings
+from duopoly.world.task import Task
+from duopoly.world.tasks import get_task
+
+Callback = Callable[[Round], bool | None]
+
+
+@final
+class Agent:
+    """A game in progress, and the policy that it has come to."""
+
+    def __init__(
+        self, task: Task, schedule: Schedule, settings: Settings, seed: int, state: GameState
+    ) -> None:
+        self.task = task
+        self.schedule = schedule
+        self.settings = settings
+        self.seed = seed
+        self.state = state
+        self._counted_from = 0
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Real environment steps since the count last began."""
+        return self.state.env_steps - self._counted_from
+
+    @property
+    def policy(self) -> NumpyPolicy:
+        """A copy of the policy's numbers that needs no JAX."""
+        return numpy_policy(self.state.players.policy.policy)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callback | None = None,
+        progress_bar: bool = False,
+        reset_num_timesteps: bool = True,
+    ) -> "Agent":
+        """Plays on from where the game stands, for so many more real environment steps.
+
+        Args:
+            total_timesteps: real environment steps to add, each action repeat included.
+            callback: told each finished round; returning False stops.
+            progress_bar: show progress in the terminal.
+            reset_num_timesteps: whether `num_timesteps` begins again at zero. What was learned
+                is kept in either case.
+        """
+        if reset_num_timesteps:
+            self._counted_from = self.state.env_steps
+        begin, goal = time.monotonic(), self.state.env_steps + total_timesteps
+        with self._progress(goal, shown=progress_bar) as tell:
+            for round_ in self._play(goal):
+                self.state = round_.state
+                tell(clocked(round_.metrics, round_.state.round, time.monotonic() - begin))
+                if callback is not None and callback(round_) is False:
+                    break
+        return self
+
+    def predict(
+        self,
+        obs: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,  # noqa: ARG002
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """The action for one observation ``[obs]``, or for each of a batch ``[N, obs]``.
+
+        Args:
+            obs: in the environment's units; any real dtype.
+            state: returned as it came: the policy has no memory.
+            episode_start: accepted for the habit's sake; nothing depends on it.
+            deterministic: the mean action instead of a sample.
+
+        Returns:
+            Actions inside the action space, in the environment's units, and ``state``.
+
+        Raises:
+            ValueError: another shape, or an observation that is not finite.
+        """
+        spec, policy = self.task.spec, self.policy
+        array = _read_obs(obs, spec.obs_dim, self.task.name)
+        action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
+        return spec.to_env_units(action.astype(np.float32)), state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the agent as a directory: settings, and one checkpoint with all it has learned.
+
+        An agent saved there before is replaced.
+
+        Raises:
+            UsageError: the path holds something else, or cannot be written.
+        """
+        target = RunDirectory(Path(path))
+        _check_replaceable(target)
+        now = snapshot.snapshot(self.state)
+        folder = f"{target.checkpoints.name}/{checkpoint.name_of(now.round)}"
+        identity = self._identity()
+        files = {
+            f"{folder}/{name}": data for name, data in checkpoint.encode(now, identity).items()
+        }
+        files[target.settings.name] = atomic.dump_json(identity.to_dict())
+        atomic.write_directory(target.path, files)
+
+    def _identity(self) -> Identity:
+        steps = self.state.env_steps
+        return Identity(self.task.name, self.schedule.name, self.seed, steps, self.settings)
+
+    def _play(self, num_env_steps: int):
+        return game.play(
+            self.task,
+            self.settings,
+            self.schedule,
+            self.seed,
+            num_env_steps=num_env_steps,
+            state=self.state,
+        )
+
+    def _progress(self, goal: int, *, shown: bool):
+        if not shown:
+            return contextlib.nullcontext(lambda _metrics: None)
+        title = f"{self.schedule.name} {self.task.name} seed {self.seed}"
+        return live_progress(title, self.state.env_steps, goal, Console())
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """Makes agents that play by one schedule, and loads those that did."""
+
+    schedule: Schedule
+
+    def __call__(
+        self, task: str | Task, *, seed: int = 0, settings: Settings | None = None
+    ) -> Agent:
+        """A new agent; ``settings`` default to the preset of the task and this algorithm.
+
+        Raises:
+            UnknownTaskError: no task has that name.
+            TaskError: the task's spaces cannot be played.
+        """
+        task = get_task(task) if isinstance(task, str) else task
+        settings = settings or preset(task.name, self.schedule.name).settings
+        state = start(task, settings, seed)
+        return Agent(task, self.schedule, settings, seed, state)
+
+    def load(self, path: str | os.PathLike[str], task: Task | None = None) -> Agent:
+        """The agent of a saved directory, or of a run directory at its newest sound checkpoint.
+
+        Args:
+            path: what `Agent.save` or ``duopoly train`` wrote. Only numbers are read from it.
+            task: needed where the task is your own: a task is code and never loaded from a file.
+
+        Raises:
+            UsageError: nothing of the kind is there, or another algorithm's.
+            DamageError: it is not as it was written.
+        """
+        agent = load_agent(path, task)
+        if agent.schedule != self.schedule:
+            raise UsageError(
+                f"{path} holds an agent of {agent.schedule.name}, not of {self.schedule.name}"
+            )
+        return agent
+
+
+def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
+    """The agent at ``path``, whatever its algorithm; see `Algorithm.load`."""
+    run = RunDirectory(Path(path))
+    identity = run.read_identity()
+    if identity.algorithm not in game.SCHEDULES:
+        raise UsageError(f"{path} holds an agent of an unknown algorithm, {identity.algorithm}")
+    schedule = game.SCHEDULES[identity.algorithm]
+    found = checkpoint.load_newest(run.checkpoints, identity)
+    if found is None:
+        raise UsageError(f"{path} has no finished round yet")
+    task = task or get_task(identity.task)
+    if task.name != identity.task:
+        raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
+    fresh = start(task, identity.settings, identity.seed)
+    state = snapshot.restore(found, fresh)
+    return Agent(task, schedule, identity.settings, identity.seed, state)
+
+
+PAL = Algorithm(game.PAL)
+MAL = Algorithm(game.MAL)
+GDA = Algorithm(game.GDA)
+BR = Algorithm(game.BR)
+
+
+def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
+    array = np.asarray(obs)
+    if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or array.shape[-1] != obs_dim:
+        raise ValueError(
+            f"observation of {array.dtype} {array.shape}: {name} takes numbers of shape "
+            f"({obs_dim},) or (N, {obs_dim})"
+        )
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"observation is not finite: component {where} is {array[where]}")
+    return array.astype(np.float64)
+
+
+def _check_replaceable(target: RunDirectory) -> None:
+    if target.lock.exists():
+        raise UsageError(f"{target.path} is a run directory: save the agent elsewhere")
+    occupied = target.path.exists() and (not target.path.is_dir() or any(target.path.iterdir()))
+    if occupied and not target.settings.exists():
+        raise UsageError(f"{target.path} holds something else: save the agent elsewhere")

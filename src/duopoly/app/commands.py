@@ -1,0 +1,95 @@
+"""The commands and their flags, as frozen dataclasses with one line of help per field.
+
+No JAX here: what the user typed is read and checked before anything heavy is loaded.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from duopoly.settings import Settings
+
+AlgorithmName = Literal["pal", "mal", "gda", "br"]
+DEFAULT_SETTINGS = Settings()
+MAX_SEED = 2**31 - 1
+
+
+def _between(low: int, high: float, default: int) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a policy and a model on a task; everything lands in one run directory.
+
+    Settings that are not given come from the preset of the task and the algorithm.
+    """
+
+    task: Positional[Annotated[str, arg(metavar="TASK")]]
+    """Name of the task; ``duopoly tasks`` lists them."""
+    algorithm: AlgorithmName = "pal"
+    """Order and effort in which the two players move."""
+    steps: int = _between(1, 10**12, 50_000)
+    """Real environment steps in all, each action repeat included."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of everything random."""
+    out: Path = Path("runs")
+    """Directory under which <task>/<algorithm>/seed_<k> is made."""
+    resume: bool = False
+    """Continue the run that is there, as if it had never stopped."""
+    settings: Annotated[Settings, arg(name="")] = DEFAULT_SETTINGS
+    """How far the players go."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Play a trained policy's mean action in the real world and report how well it does."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run directory or saved agent."""
+    episodes: int = _between(1, 10**6, 100)
+    """Episodes to play."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of the episodes, none of which training has seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """Draw learning curves: one run, or interquartile means over the seeds of each algorithm."""
+
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
+    """Run directories of one task."""
+    out: Path | None = None
+    """Picture to write [default: curve.png in the run, or in the working directory for several]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """Film a trained policy."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run directory or saved agent."""
+    episodes: int = _between(1, 10**4, 3)
+    """Episodes to film."""
+    out: Path | None = None
+    """Film to write [default: video.mp4 in the run]."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of the episodes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tasks:
+    """List the tasks."""
+
+
+Command = Train | Evaluate | Plot | Video | Tasks
+
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "plot": Plot,
+    "video": Video,
+    "tasks": Tasks,
+}

@@ -1,0 +1,28 @@
+"""A film of a trained policy at work."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from duopoly.app.agent import load_agent
+from duopoly.app.render import render_episodes, write_video
+
+
+def film(path: Path, out: Path, num_episodes: int, seed: int) -> None:
+    """Films the mean action of the agent or run at ``path``.
+
+    Raises:
+        UsageError: there is no trained policy.
+        RenderError: no film can be made here; the message says what to install.
+    """
+    agent = load_agent(path)
+    policy = agent.policy
+
+    def act(obs: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
+        return policy.mean(obs)
+
+    shots = render_episodes(agent.task, act, seed, num_episodes=num_episodes)
+    if shots.hint:
+        print(f"duopoly: {shots.hint}", file=sys.stderr)
+    write_video(out, shots.frames, shots.fps)

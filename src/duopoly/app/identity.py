@@ -1,0 +1,76 @@
+"""What makes a run the run it is, and where two runs differ."""
+
+import dataclasses
+from typing import Any
+
+from duopoly.app import settings_json
+from duopoly.app.errors import DamageError
+from duopoly.settings import Settings, SettingsError
+
+FORMAT = 1
+"""Version of everything that is kept on disk; another one is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Who a run is; of it all ``steps`` alone may grow, to extend the run."""
+
+    task: str
+    algorithm: str
+    seed: int
+    steps: int
+    settings: Settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        plain = settings_json.to_dict(self.settings)
+        return {**dataclasses.asdict(self), "settings": plain, "format": FORMAT}
+
+    @staticmethod
+    def from_dict(values: object) -> "Identity":
+        """From what `to_dict` gave; other fields, types or bounds are damage."""
+        record = read_record(values, _KINDS)
+        try:
+            settings = settings_json.from_dict(record["settings"])
+        except SettingsError as error:
+            raise DamageError(str(error)) from None
+        return Identity(
+            record["task"], record["algorithm"], record["seed"], record["steps"], settings
+        )
+
+
+_KINDS = {"format": int, "task": str, "algorithm": str, "seed": int, "steps": int, "settings": dict}
+
+
+def read_record(values: object, kinds: dict[str, type]) -> dict[str, Any]:
+    """A JSON object of our format with exactly these fields, each of its kind.
+
+    Raises:
+        DamageError: naming the field that is missing, unknown or of another kind.
+    """
+    if not isinstance(values, dict):
+        raise DamageError("holds no record")
+    if values.get("format") != FORMAT:
+        raise DamageError(f"format is {values.get('format')!r}, this version reads {FORMAT}")
+    if odd := set(values) ^ set(kinds):
+        raise DamageError(f"unknown or missing: {', '.join(sorted(odd))}")
+    for name, kind in kinds.items():
+        if type(values[name]) is not kind:
+            raise DamageError(f"{name} = {values[name]!r}: must be of type {kind.__name__}")
+    return values
+
+
+def difference(recorded: dict[str, Any], wanted: dict[str, Any], path: str = "") -> str | None:
+    """The first field in which two records differ, with both values; None where they agree."""
+    for name in sorted(set(recorded) | set(wanted)):
+        old, new = recorded.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if found := difference(old, new, f"{path}{name}."):
+                return found
+        elif old != new:
+            return f"{path}{name} is {_spell(old)} there, {_spell(new)} here"
+    return None
+
+
+def _spell(value: Any) -> str:
+    return "absent" if value is None else str(value)

@@ -1,0 +1,160 @@
+"""Learning curves as pictures: one run, or interquartile means over the seeds of each algorithm."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from duopoly.app.errors import UsageError
+from duopoly.app.metrics import STEPS, read_progress
+from duopoly.app.rundir import RunDirectory
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+
+RETURN = "eval/mean_reward"
+SUCCESS = "eval/success_rate"
+IMAGINED = "imagined/return_mean"
+
+COLOURS = {"pal": "#1f6fb4", "mal": "#d1495b", "gda": "#7a7a7a", "br": "#e39b26"}
+_OTHER_COLOUR = "#4b8b5a"
+_INK = "#333333"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """The rounds of one run; NaN where a number is not known."""
+
+    task: str
+    algorithm: str
+    seed: int
+    steps: Float[np.ndarray, " rounds"]
+    metrics: dict[str, Float[np.ndarray, " rounds"]]
+    """Return, success rate and imagined return by tag."""
+
+    def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and values of the rounds in which a metric is known."""
+        is_known = np.isfinite(self.metrics[tag])
+        return self.steps[is_known], self.metrics[tag][is_known]
+
+
+def read_curve(run: RunDirectory) -> Curve:
+    """The learning curve of a run directory.
+
+    Raises:
+        UsageError: there is no run, or it has not finished an evaluated round.
+    """
+    identity = run.read_identity()
+    rows = read_progress(run.progress)
+
+    def column(tag: str) -> np.ndarray:
+        return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
+
+    metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
+    curve = Curve(identity.task, identity.algorithm, identity.seed, column(STEPS), metrics)
+    if not curve.known(RETURN)[0].size:
+        raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
+    return curve
+
+
+def draw(curves: Sequence[Curve], out: Path) -> None:
+    """Draws the curves of one task and writes the picture, of the kind that ``out`` ends in.
+
+    Raises:
+        UsageError: the curves belong to different tasks, or ``out`` ends in no kind of picture.
+    """
+    tasks = sorted({curve.task for curve in curves})
+    if len(tasks) > 1:
+        raise UsageError(f"one picture shows one task, not {' and '.join(tasks)}")
+    tags = [RETURN]
+    if any(curve.known(SUCCESS)[0].size for curve in curves):
+        tags.append(SUCCESS)
+    figure = Figure(figsize=(5.6 * len(tags), 3.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(tasks[0], fontsize=13, color=_INK)
+    for axes, tag in zip(np.atleast_1d(figure.subplots(1, len(tags))), tags, strict=True):
+        _draw_panel(axes, curves, tag)
+    figure.axes[0].legend(frameon=False, fontsize=9, labelcolor=_INK)
+    _write(figure, out)
+
+
+def over_seeds(
+    curves: Sequence[Curve], tag: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, interquartile mean over the runs, and its 95 % bootstrap interval.
+
+    Runs are read at common steps, in between by straight lines, where all of them have data.
+
+    Raises:
+        UsageError: there is no such place.
+    """
+    known = [curve.known(tag) for curve in curves]
+    known = [(steps, values) for steps, values in known if steps.size]
+    first = max(steps[0] for steps, _ in known)
+    last = min(steps[-1] for steps, _ in known)
+    grid = np.unique(np.concatenate([steps for steps, _ in known]))
+    grid = grid[(first <= grid) & (grid <= last)]
+    if not grid.size:
+        raise UsageError(f"the runs of {curves[0].algorithm} have no steps in common")
+    scores = np.stack([np.interp(grid, steps, values) for steps, values in known])
+    low, high = bootstrap_interval([scores])
+    return grid, interquartile_mean(scores), low, high
+
+
+def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
+    _style(axes)
+    for algorithm in sorted({curve.algorithm for curve in curves}, key=_rank):
+        group = [c for c in curves if c.algorithm == algorithm and c.known(tag)[0].size]
+        colour = COLOURS.get(algorithm, _OTHER_COLOUR)
+        if len(group) == 1:
+            label = f"{algorithm.upper()}, seed {group[0].seed}"
+            axes.plot(*group[0].known(tag), color=colour, lw=1.8, marker="o", ms=3, label=label)
+        elif group:
+            steps, mean, low, high = over_seeds(group, tag)
+            label = f"{algorithm.upper()}, {len(group)} seeds"
+            axes.plot(steps, mean, color=colour, lw=1.8, label=label)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
+    if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
+        imagined = curves[0].known(IMAGINED)
+        axes.plot(*imagined, color=_INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
+    _label(axes, tag, len(curves))
+
+
+def _style(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.grid(color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _label(axes: Axes, tag: str, num_curves: int) -> None:
+    axes.set_xlabel("real environment steps", color=_INK)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlim(left=0)
+    if tag == SUCCESS:
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    name = "evaluation success" if tag == SUCCESS else "evaluation return"
+    axes.set_ylabel(name if num_curves == 1 else f"{name}\n(IQM, 95 % interval)", color=_INK)
+
+
+def _rank(algorithm: str) -> tuple[int, str]:
+    """The paper's order, then the alphabet's."""
+    names = list(COLOURS)
+    return names.index(algorithm) if algorithm in names else len(names), algorithm
+
+
+def _write(figure: Figure, out: Path) -> None:
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if out.suffix.removeprefix(".").lower() not in kinds:
+        raise UsageError(f"{out}: must end in one of {', '.join('.' + kind for kind in kinds)}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None

@@ -1,0 +1,73 @@
+"""SIGTERM and SIGINT stop a run in an orderly way, soon, and a second one at once."""
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+GRACE_SECONDS = 25.0
+"""How long a compiled call may hold up an orderly stop before the process exits regardless."""
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop; not an Exception, so that no handler below swallows it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signal_name = signal.Signals(signum).name
+        self.exit_code = 128 + signum
+
+
+@contextlib.contextmanager
+def stoppable(give_up: Callable[[str], None]) -> Iterator[None]:
+    """Within this context SIGTERM and SIGINT raise `Stopped` at the next Python instruction.
+
+    Python handles signals only between instructions, and one compiled call can take long. So a
+    thread watches too: when the grace is over it calls ``give_up`` with the signal's name and
+    exits the process. A second signal exits without ceremony. Only for the main thread.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    watch = threading.Thread(target=_watch, args=(reader, give_up), daemon=True)
+    handlers = {s: signal.signal(s, _raise_stopped) for s in (signal.SIGTERM, signal.SIGINT)}
+    old_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(old_writer)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        os.close(writer)
+        watch.join()
+        os.close(reader)
+
+
+def _raise_stopped(signum: int, _frame: FrameType | None) -> None:
+    raise Stopped(signum)
+
+
+def _watch(reader: int, give_up: Callable[[str], None]) -> None:
+    signum = _next_signal(reader, None)
+    if not signum:
+        return
+    second = _next_signal(reader, GRACE_SECONDS)
+    if second == _OVER:
+        return
+    if second is None:
+        give_up(signal.Signals(signum).name)
+    os._exit(128 + signum)
+
+
+def _next_signal(reader: int, seconds: float | None) -> int | None:
+    """The next signal's number, `_OVER` once the context is left, None after so many seconds."""
+    if not select.select([reader], [], [], seconds)[0]:
+        return None
+    number = os.read(reader, 1)
+    return number[0] if number else _OVER
+
+
+_OVER = 0

@@ -1,0 +1,210 @@
+"""Model-based reinforcement learning as a game between two players (Eq. 4).
+
+    policy player:  max_π J(π, M̂)          model player:  min_M̂ ℓ(M̂, µ^π_M)
+
+Its algorithms are one game played in different orders, so each of them is a value: a `Schedule`.
+"""
+
+import dataclasses
+import enum
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import gymnasium as gym
+import jax
+
+from duopoly.moves import (
+    GameState,
+    Purpose,
+    Table,
+    collect,
+    fit,
+    fresh_data,
+    improve,
+    judge,
+    key_of,
+    start,
+)
+from duopoly.report import Metrics, unknown_metrics
+from duopoly.settings import Degree, Settings
+from duopoly.types import Transitions
+from duopoly.world.task import Task
+
+
+class Move(enum.Enum):
+    """What can happen in a round."""
+
+    COLLECT = "collect"
+    """The policy acts in the real world: data D_k from µ^π_M."""
+    FIT = "fit"
+    """The model player improves M̂ on the data it remembers."""
+    IMPROVE = "improve"
+    """The policy player improves π in the model."""
+
+
+class Memory(enum.Enum):
+    """Which data the model player fits."""
+
+    FRESH = "fresh"
+    """Only what was just collected, D_k."""
+    WINDOW = "window"
+    """A window of recent transitions."""
+    EVERYTHING = "everything"
+    """All data so far."""
+
+
+class Leader(enum.Enum):
+    """Who moves slowly, knowing that the other will answer with a best response (Eq. 10)."""
+
+    NOBODY = "nobody"
+    POLICY = "policy"
+    MODEL = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Who moves when, how far, and on which memory.
+
+    A round goes through ``stages`` in order. All moves of one stage happen at once: each sees the
+    players as they were when the stage began.
+    """
+
+    name: str
+    stages: tuple[tuple[Move, ...], ...]
+    policy_effort: Degree
+    model_effort: Degree
+    memory: Memory
+    leader: Leader
+
+
+# Gradient descent ascent, Eq. (6)-(7)
+GDA: Final = Schedule(
+    name="gda",
+    stages=((Move.COLLECT,), (Move.IMPROVE, Move.FIT)),
+    policy_effort=Degree.STEP,
+    model_effort=Degree.STEP,
+    memory=Memory.FRESH,
+    leader=Leader.NOBODY,
+)
+
+# Best response, Eq. (8)-(9)
+BR: Final = Schedule(
+    name="br",
+    stages=((Move.COLLECT,), (Move.IMPROVE, Move.FIT)),
+    policy_effort=Degree.CONVERGENCE,
+    model_effort=Degree.CONVERGENCE,
+    memory=Memory.FRESH,
+    leader=Leader.NOBODY,
+)
+
+# Policy as leader, Algorithm 1, Eq. (12)-(13)
+PAL: Final = Schedule(
+    name="pal",
+    stages=((Move.COLLECT,), (Move.FIT,), (Move.IMPROVE,)),
+    policy_effort=Degree.CONSERVATIVE,
+    model_effort=Degree.CONVERGENCE,
+    memory=Memory.WINDOW,
+    leader=Leader.POLICY,
+)
+
+# Model as leader, Algorithm 2, Eq. (15)-(16)
+MAL: Final = Schedule(
+    name="mal",
+    stages=((Move.IMPROVE,), (Move.COLLECT,), (Move.FIT,)),
+    policy_effort=Degree.CONVERGENCE,
+    model_effort=Degree.CONSERVATIVE,
+    memory=Memory.EVERYTHING,
+    leader=Leader.MODEL,
+)
+
+SCHEDULES: Final[Mapping[str, Schedule]] = {s.name: s for s in (GDA, BR, PAL, MAL)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One round of the game, after it was played."""
+
+    state: GameState
+    metrics: Metrics
+
+
+def play(
+    task: Task,
+    settings: Settings,
+    schedule: Schedule,
+    seed: int,
+    *,
+    num_env_steps: int,
+    state: GameState | None = None,
+) -> Iterator[Round]:
+    """Play round after round until the real world was stepped ``num_env_steps`` times.
+
+    Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal, bit
+    by bit, to one that never stopped.
+
+    Raises:
+        TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
+        SimulatorError: the environment failed beyond dropping an episode.
+        GameError: a player broke down.
+    """
+    table = Table(task, settings, seed)
+    state = start(task, settings, seed) if state is None else state
+    env = task.make(None)
+    try:
+        while num_env_steps - state.env_steps >= task.action_repeat:
+            state, metrics = play_round(table, schedule, env, state, num_env_steps)
+            yield Round(state, metrics)
+    finally:
+        env.close()
+
+
+def play_round(
+    table: Table, schedule: Schedule, env: gym.Env[Any, Any], state: GameState, num_env_steps: int
+) -> tuple[GameState, Metrics]:
+    """Play one round; an improvement waits until there is a fitted model to play against."""
+    key = jax.random.fold_in(key_of(table.seed, Purpose.ROUND), state.round)
+    key_fit, key_improve = jax.random.split(key)
+    metrics = unknown_metrics()
+    for stage in schedule.stages:
+        before = state.players
+        for move in stage:
+            begin = time.perf_counter()
+            match move:
+                case Move.COLLECT:
+                    state, seen = collect(table, env, before, state, num_env_steps)
+                case Move.FIT:
+                    data = remembered(schedule.memory, table, state)
+                    state, seen = fit(key_fit, table, before, state, data, schedule.model_effort)
+                case Move.IMPROVE if before.model.num_fits > 0:
+                    state, seen = improve(
+                        key_improve, table, before, state, schedule.policy_effort
+                    )
+                case Move.IMPROVE:
+                    continue
+            metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
+    metrics |= judge(table, env, state) | {"game/leader_loss": leader_loss(schedule, metrics)}
+    return dataclasses.replace(state, round=state.round + 1), metrics
+
+
+def remembered(memory: Memory, table: Table, state: GameState) -> Transitions:
+    """Return the data the model player fits, padded to a length that never changes."""
+    model = table.settings.model
+    match memory:
+        case Memory.FRESH:
+            return fresh_data(table, state)
+        case Memory.WINDOW:
+            return state.buffer.latest(model.window)
+        case Memory.EVERYTHING:
+            return state.buffer.latest(model.capacity)
+
+
+def leader_loss(schedule: Schedule, metrics: Metrics) -> float:
+    """Return what the leader minimises, the measure of progress (section 4.2)."""
+    match schedule.leader:
+        case Leader.POLICY:
+            return -metrics["game/policy_objective"]
+        case Leader.MODEL:
+            return metrics["game/model_objective"]
+        case Leader.NOBODY:
+            return float("nan")

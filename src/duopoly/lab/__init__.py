@@ -1,0 +1,1 @@
+"""Experiments: statistics over many runs."""

@@ -1,0 +1,74 @@
+"""Roll a policy in a simulator, starting where the real world was seen."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from duopoly.types import Rollouts, Transitions
+
+Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"]]
+"""A policy: actions for a batch of observations."""
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """A simulator of E worlds at once, a differentiable function."""
+
+    @property
+    def num_members(self) -> int:
+        """Size of the axis E."""
+        ...
+
+    def __call__(
+        self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"], /
+    ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
+        """Return (next_obs, reward, terminated)."""
+        ...
+
+
+class Starts(NamedTuple):
+    """Where rollouts may start: the real world's initial observations and its recent data."""
+
+    initial: Float[Array, "K obs"]
+    """First observations of episodes, padded; only the first ``num_initial`` rows are data."""
+    num_initial: Int[Array, ""]
+    recent: Transitions
+
+
+def draw_starts(
+    key: Key[Array, ""], starts: Starts, shape: tuple[int, int], share_of_recent: float
+) -> Float[Array, "E B obs"]:
+    """Draw start states; ``share_of_recent`` of each member's rollouts start amid the data."""
+    key_initial, key_recent = jax.random.split(key)
+    initial = starts.initial[jax.random.randint(key_initial, shape, 0, starts.num_initial)]
+    recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.count)]
+    is_recent = jnp.arange(shape[1]) < round(share_of_recent * shape[1])
+    return jnp.where(is_recent[None, :, None], recent, initial)
+
+
+def imagine(
+    key: Key[Array, ""],
+    act: Act,
+    dynamics: Dynamics,
+    starts: Float[Array, "E B obs"],
+    horizon: int,
+) -> Rollouts:
+    """Play ``horizon`` actions from every start, each member in a world of its own.
+
+    Shapes are fixed: after its first terminal step a rollout goes on as padding, marked invalid.
+    """
+
+    def step(
+        carry: tuple[Float[Array, "E B obs"], Bool[Array, "E B"]], key: Array
+    ) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        obs, valid = carry
+        action = act(key, obs)
+        next_obs, reward, terminated = dynamics(obs, action)
+        return (next_obs, valid & ~terminated), (obs, action, reward, next_obs, terminated, valid)
+
+    keys = jax.random.split(key, horizon)
+    everywhere = jnp.ones(starts.shape[:2], bool)
+    _, trajectory = jax.lax.scan(step, (starts, everywhere), keys)
+    return Rollouts(*(jnp.moveaxis(x, 0, 2) for x in trajectory))

@@ -1,0 +1,220 @@
+"""The moves of a round: collect in the real world, fit the model, improve the policy, judge it.
+
+Each takes the players as they were ``before`` its stage and the state so far, and returns the state
+with its own part renewed, and what was seen.
+"""
+
+import dataclasses
+import enum
+import functools
+from typing import Any, Final
+
+import equinox as eqx
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from duopoly import report
+from duopoly.model.dynamics import Knowledge, LearnedWorld
+from duopoly.model.fit import ModelState, fit_model, init_model, prediction_error
+from duopoly.model.imagine import Starts
+from duopoly.networks import Normaliser
+from duopoly.policy.gaussian import numpy_policy
+from duopoly.policy.improve import PolicyState, improve_policy, init_policy_player
+from duopoly.report import Metrics
+from duopoly.settings import Degree, Settings
+from duopoly.types import Transitions
+from duopoly.world.buffer import Buffer
+from duopoly.world.interaction import collect as collect_episodes
+from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.task import Task, TaskError
+
+MAX_STARTS: Final = 1_000
+"""Most recent episodes whose first observations imagination starts from."""
+
+
+class GameError(RuntimeError):
+    """A player broke down; the message says which, how, and what to try."""
+
+
+class Purpose(enum.IntEnum):
+    """What a random key is for; no key serves two purposes."""
+
+    START = 0
+    ROUND = 1
+
+
+def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
+    """Return the key from which all randomness of one purpose comes."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+class Players(eqx.Module):
+    """The two players, as arrays."""
+
+    policy: PolicyState
+    model: ModelState
+
+
+@dataclasses.dataclass(frozen=True)
+class GameState:
+    """All that a game carries from round to round."""
+
+    round: int
+    """Rounds played."""
+    env_steps: int
+    """Steps the real environment made, those of dropped episodes included."""
+    players: Players
+    buffer: Buffer
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What stays fixed while the game is played."""
+
+    task: Task
+    settings: Settings
+    seed: int
+
+
+def start(task: Task, settings: Settings, seed: int) -> GameState:
+    """Return the state of the game before its first round.
+
+    Raises:
+        TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
+    """
+    knowledge_of(task)
+    spec = task.spec
+    key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
+    policy = init_policy_player(key_policy, spec.obs_dim, spec.action_dim, settings.policy)
+    model = init_model(key_model, spec.obs_dim, spec.action_dim, task.learned, settings.model)
+    buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
+    return GameState(0, 0, Players(policy, model), buffer)
+
+
+def collect(
+    table: Table, env: gym.Env[Any, Any], before: Players, state: GameState, num_env_steps: int
+) -> tuple[GameState, Metrics]:
+    """Let the policy act in the real world, and remember what happened.
+
+    Rounds end at fixed counts of steps: what one could not use, the next one gets. The first collection also fixes how the policy normalises its observations.
+    """
+    collection = table.settings.collection
+    end_of_round = collection.initial_steps + state.round * collection.steps_per_round
+    gathered = collect_episodes(
+        env,
+        table.task,
+        numpy_policy(before.policy.policy).sample,
+        min(end_of_round, num_env_steps) - state.env_steps,
+        table.seed,
+        state.round,
+    )
+    if not gathered.episodes:
+        raise GameError(f"round {state.round}: every episode was dropped; {gathered.drops[-1]}")
+    env_steps = state.env_steps + gathered.num_env_steps
+    state = dataclasses.replace(
+        state, env_steps=env_steps, buffer=state.buffer.add(gathered.episodes)
+    )
+    if state.round == 0:
+        state = with_policy(state, normalise_inputs(before.policy, fresh_data(table, state)))
+    return state, report.of_collection(gathered, table.task, env_steps)
+
+
+def fit(
+    key: Key[Array, ""],
+    table: Table,
+    before: Players,
+    state: GameState,
+    data: Transitions,
+    degree: Degree,
+) -> tuple[GameState, Metrics]:
+    """Let the model player fit the data, after testing it on what it has not seen yet."""
+    settings = table.settings.model
+    fresh_error = prediction_error(before.model.ensemble, fresh_data(table, state))
+    num_epochs = settings.epochs.at(degree)
+    model, info = fit_model(key, before.model, data, settings, num_epochs)
+    if bool(jnp.all(info.is_refused)):
+        raise GameError(
+            f"round {state.round}: the fit of every ensemble member turned non-finite; "
+            f"try a smaller model learning rate than {settings.learning_rate:g}"
+        )
+    players = Players(state.players.policy, model)
+    is_first = int(before.model.num_fits) == 0
+    return dataclasses.replace(state, players=players), report.of_fit(info, fresh_error, is_first)
+
+
+def improve(
+    key: Key[Array, ""], table: Table, before: Players, state: GameState, degree: Degree
+) -> tuple[GameState, Metrics]:
+    """Let the policy player take its steps in the model."""
+    world = LearnedWorld(before.model.ensemble, knowledge_of(table.task))
+    starts = start_states(table, state)
+    policy = before.policy
+    infos = []
+    for key_step in jax.random.split(key, table.settings.policy.steps.at(degree)):
+        policy, info = improve_policy(key_step, policy, world, starts, table.settings)
+        infos.append(info)
+    return with_policy(state, policy), report.of_improvement(infos, policy.policy)
+
+
+def judge(table: Table, env: gym.Env[Any, Any], state: GameState) -> Metrics:
+    """Evaluate the policy's mean action on episodes that never enter the data."""
+    policy = numpy_policy(state.players.policy.policy)
+    gathered = evaluate_episodes(
+        env,
+        table.task,
+        lambda obs, rng: policy.mean(obs),  # noqa: ARG005
+        table.settings.evaluation.num_episodes,
+        table.seed,
+        state.round,
+    )
+    return report.of_evaluation(gathered, table.task)
+
+
+@functools.cache
+def knowledge_of(task: Task) -> Knowledge:
+    """Return what the task knows about its world without learning.
+
+    Raises:
+        TaskError: the task gives no reward or no termination function.
+    """
+    if task.reward_fn is None or task.terminated_fn is None:
+        missing = "reward_fn" if task.reward_fn is None else "terminated_fn"
+        raise TaskError(f"{task.name}: {missing} is None, but the game needs it known: give one")
+    return Knowledge(
+        reward_fn=task.reward_fn,
+        terminated_fn=task.terminated_fn,
+        compute_fn=task.compute_fn,
+        to_env_units=task.spec.to_env_units,
+    )
+
+
+def fresh_data(table: Table, state: GameState) -> Transitions:
+    """Return D_k, the latest collection, padded to the length of the longest one."""
+    collection = table.settings.collection
+    return state.buffer.latest_round(max(collection.initial_steps, collection.steps_per_round))
+
+
+def start_states(table: Table, state: GameState) -> Starts:
+    """Return where imagination may start."""
+    initial = state.buffer.starts[-MAX_STARTS:]
+    padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
+    padded[: len(initial)] = initial
+    return Starts(
+        jnp.asarray(padded),
+        jnp.asarray(len(initial)),
+        state.buffer.latest(table.settings.model.window),
+    )
+
+
+def with_policy(state: GameState, policy: PolicyState) -> GameState:
+    """Return the state with its policy player renewed."""
+    return dataclasses.replace(state, players=Players(policy, state.players.model))
+
+
+def normalise_inputs(player: PolicyState, data: Transitions) -> PolicyState:
+    """Fix the policy's normaliser to the statistics of the data."""
+    inputs = Normaliser.of(jnp.asarray(data.obs), data.valid)
+    return eqx.tree_at(lambda p: p.policy.inputs, player, inputs)

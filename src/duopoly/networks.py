@@ -1,0 +1,106 @@
+"""Fully connected networks and feature normalisation, shared by both players."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from duopoly.settings import Activation
+
+ACTIVATIONS: Final[Mapping[Activation, Callable[[Array], Array]]] = {
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
+class Linear(eqx.Module):
+    """An affine map; the weight is stored input-major, the faster layout for batches on a CPU."""
+
+    weight: Float[Array, "in_ out"]
+    bias: Float[Array, " out"]
+
+    def __init__(self, key: Key[Array, ""], in_size: int, out_size: int, scale: float = 1.0):
+        """Draw weights from N(0, scale² / in_size) and start the bias at zero."""
+        self.weight = jax.random.normal(key, (in_size, out_size)) * (scale / in_size**0.5)
+        self.bias = jnp.zeros(out_size)
+
+    def __call__(self, x: Float[Array, " in_"]) -> Float[Array, " out"]:
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """A multilayer perceptron for one input; ``vmap`` it over a batch."""
+
+    layers: tuple[Linear, ...]
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        sizes: tuple[int, ...],
+        activation: Activation,
+        final_scale: float = 1.0,
+    ):
+        """Build layers of ``sizes`` (input, hidden…, output); He-scaled for ReLU-like units."""
+        keys = jax.random.split(key, len(sizes) - 1)
+        gain = 1.0 if activation == "tanh" else 2.0**0.5
+        scales = [gain] * (len(sizes) - 2) + [final_scale]
+        self.layers = tuple(
+            Linear(k, n_in, n_out, scale)
+            for k, n_in, n_out, scale in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
+        )
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " in_"]) -> Float[Array, " out"]:
+        for layer in self.layers[:-1]:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return self.layers[-1](x)
+
+
+class Normaliser(eqx.Module):
+    """Shift and scale that give every feature mean 0 and standard deviation 1."""
+
+    mean: Float[Array, " feature"]
+    std: Float[Array, " feature"]
+
+    @staticmethod
+    def identity(size: int) -> "Normaliser":
+        """Return the normaliser that changes nothing."""
+        return Normaliser(jnp.zeros(size), jnp.ones(size))
+
+    @staticmethod
+    def of(x: Float[Array, "N feature"], valid: Bool[Array, " N"]) -> "Normaliser":
+        """Measure the valid rows; a constant feature is shifted but never scaled."""
+        weight = valid[:, None] / jnp.maximum(jnp.sum(valid), 1)
+        mean = jnp.sum(weight * x, axis=0)
+        std = jnp.sqrt(jnp.sum(weight * (x - mean[None]) ** 2, axis=0))
+        is_constant = std <= 1e-6 * (1.0 + jnp.abs(mean))
+        return Normaliser(mean, jnp.where(is_constant, 1.0, std))
+
+    def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
+        return (x - self.mean) / self.std
+
+    def invert(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
+        """Return features in their own units again."""
+        return x * self.std + self.mean
+
+
+def random_batches(
+    key: Key[Array, ""], valid: Bool[Array, " N"], batch_size: int
+) -> tuple[Callable[[int | Array], Int[Array, " batch"]], Int[Array, ""]]:
+    """Shuffle the valid rows into batches for one epoch.
+
+    Returns ``batch(i)``, the row indices of the i-th batch, and the number of batches. The last
+    batch is filled up from the start of the shuffle, so every batch has the same shape.
+    """
+    count = jnp.maximum(jnp.sum(valid), 1)
+    order = jnp.argsort(jnp.where(valid, jax.random.uniform(key, valid.shape), jnp.inf))
+
+    def batch(i: int | Array) -> Int[Array, " batch"]:
+        return order[(i * batch_size + jnp.arange(batch_size)) % count]
+
+    return batch, -(-count // batch_size)

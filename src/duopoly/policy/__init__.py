@@ -1,0 +1,1 @@
+"""The policy player: a Gaussian policy, improved by natural gradients in imagination."""

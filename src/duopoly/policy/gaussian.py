@@ -1,0 +1,118 @@
+"""A Gaussian policy π(a|s) = N(mean(s), diag(std²)), actions in policy units."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from duopoly.networks import MLP, Normaliser
+from duopoly.settings import PolicySettings
+
+LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class GaussianPolicy(eqx.Module):
+    """Mean by a network of the normalised observation; one log standard deviation per action."""
+
+    network: MLP
+    log_std: Float[Array, " act"]
+    inputs: Normaliser
+    """Fixed once the first data are in: a later change would move the policy behind its back."""
+
+    def __call__(
+        self, obs: Float[Array, " obs"]
+    ) -> tuple[Float[Array, " act"], Float[Array, " act"]]:
+        """Return mean and log standard deviation for one observation."""
+        return self.network(self.inputs(obs)), self.log_std
+
+
+def init_policy(
+    key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
+) -> GaussianPolicy:
+    """Return a policy whose mean is near zero everywhere: the last layer starts small."""
+    sizes = (obs_dim, *settings.hidden, action_dim)
+    return GaussianPolicy(
+        network=MLP(key, sizes, "tanh", final_scale=0.01),
+        log_std=jnp.full(action_dim, settings.initial_log_std, jnp.float32),
+        inputs=Normaliser.identity(obs_dim),
+    )
+
+
+def sample(
+    key: Key[Array, ""], policy: GaussianPolicy, obs: Float[Array, "E B obs"]
+) -> Float[Array, "E B act"]:
+    """Draw one action per observation."""
+    noise = jax.random.normal(key, (*obs.shape[:2], policy.log_std.shape[0]))
+
+    def sample_one(obs: Array, noise: Array) -> Array:
+        mean, log_std = policy(obs)
+        return mean + jnp.exp(log_std) * noise
+
+    return jax.vmap(jax.vmap(sample_one))(obs, noise)
+
+
+def log_prob(
+    policy: GaussianPolicy, obs: Float[Array, " obs"], action: Float[Array, " act"]
+) -> Float[Array, ""]:
+    """Log density of one action."""
+    mean, log_std = policy(obs)
+    z = (action - mean) * jnp.exp(-log_std)
+    return -jnp.sum(0.5 * z**2 + log_std + 0.5 * LOG_2PI)
+
+
+def kl_divergence(
+    old: GaussianPolicy, new: GaussianPolicy, obs: Float[Array, " obs"]
+) -> Float[Array, ""]:
+    """KL(old ‖ new) at one observation."""
+    mean_old, log_std_old = old(obs)
+    mean_new, log_std_new = new(obs)
+    variance_ratio = jnp.exp(2.0 * (log_std_old - log_std_new))
+    z = (mean_old - mean_new) * jnp.exp(-log_std_new)
+    return jnp.sum(log_std_new - log_std_old + 0.5 * (variance_ratio + z**2 - 1.0))
+
+
+def entropy(policy: GaussianPolicy) -> Float[Array, ""]:
+    """Entropy of the action distribution, the same at every observation."""
+    return jnp.sum(policy.log_std + 0.5 * (1.0 + LOG_2PI))
+
+
+@dataclasses.dataclass(frozen=True)
+class NumpyPolicy:
+    """A copy of a policy's numbers for the host: a compiled call costs more than the physics."""
+
+    weights: tuple[Float[np.ndarray, "_ _"], ...]
+    """Input-major, one per layer."""
+    biases: tuple[Float[np.ndarray, " _"], ...]
+    std: Float[np.ndarray, " act"]
+    shift: Float[np.ndarray, " obs"]
+    scale: Float[np.ndarray, " obs"]
+
+    def mean(self, obs: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch act"]:
+        """Return the mean action of one observation or of a batch of them."""
+        x = (obs - self.shift) / self.scale
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = np.tanh(x @ weight + bias)
+        return x @ self.weights[-1] + self.biases[-1]
+
+    def sample(
+        self, obs: Float[np.ndarray, "*batch obs"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "*batch act"]:
+        """Draw an action for one observation or for each of a batch."""
+        mean = self.mean(obs)
+        return mean + self.std * rng.standard_normal(mean.shape)
+
+
+def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
+    """Copy a policy to the host, in double precision."""
+    layers = policy.network.layers
+    to_host = lambda x: np.asarray(x, np.float64)  # noqa: E731
+    return NumpyPolicy(
+        weights=tuple(to_host(layer.weight) for layer in layers),
+        biases=tuple(to_host(layer.bias) for layer in layers),
+        std=np.exp(to_host(policy.log_std)),
+        shift=to_host(policy.inputs.mean),
+        scale=to_host(policy.inputs.std),
+    )

@@ -1,0 +1,130 @@
+"""The policy player: max_π J(π, M̂) by natural gradients in imagination (Eq. 6, 8, 13, 15)."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
+from duopoly.networks import random_batches
+from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
+from duopoly.policy.natural_gradient import (
+    NaturalGradientInfo,
+    Samples,
+    natural_gradient_step,
+)
+from duopoly.policy.returns import generalised_advantages, normalise_advantages
+from duopoly.policy.value import ValueFunction, ValueState, fit_value, init_value
+from duopoly.settings import PolicySettings, Settings
+from duopoly.types import Rollouts
+
+
+class PolicyState(eqx.Module):
+    """What the policy player carries from round to round."""
+
+    policy: GaussianPolicy
+    value: ValueState
+
+
+class ImprovementInfo(NamedTuple):
+    """What is observed of one policy step."""
+
+    imagined_return: Float[Array, " E"]
+    """J(π, M̂) before the step, undiscounted, per member."""
+    imagined_length: Float[Array, ""]
+    """Mean number of actions until termination or the end of imagination."""
+    terminated_share: Float[Array, ""]
+    """Share of rollouts that terminated."""
+    num_steps: Int[Array, ""]
+    """Imagined steps, padding excluded."""
+    explained_variance: Float[Array, ""]
+    npg: NaturalGradientInfo
+
+
+def init_policy_player(
+    key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
+) -> PolicyState:
+    """Return the policy player at the start of the game."""
+    key_policy, key_value = jax.random.split(key)
+    return PolicyState(
+        init_policy(key_policy, obs_dim, action_dim, settings),
+        init_value(key_value, obs_dim, settings.value),
+    )
+
+
+@eqx.filter_jit
+def improve_policy(
+    key: Key[Array, ""],
+    state: PolicyState,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: Settings,
+) -> tuple[PolicyState, ImprovementInfo]:
+    """Imagine, estimate advantages, take one natural gradient step, refit the value function."""
+    key_starts, key_imagine, key_fisher, key_value = jax.random.split(key, 4)
+    imagination = settings.imagination
+    shape = (dynamics.num_members, imagination.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, imagination.start_from_data)
+    rollouts = imagine(
+        key_imagine,
+        lambda key, obs: sample(key, state.policy, obs),
+        dynamics,
+        first,
+        imagination.horizon,
+    )
+    advantage, target = estimate_advantages(state, rollouts, settings.policy)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollouts)
+    advantage, target = advantage.reshape(-1), target.reshape(-1)
+    samples = Samples(
+        flat.obs, flat.action, normalise_advantages(advantage, flat.valid), flat.valid
+    )
+    batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
+    policy, npg = natural_gradient_step(
+        state.policy, samples, flat.obs[batch(0)], settings.policy
+    )
+    x = jax.vmap(state.policy.inputs)(flat.obs)
+    value, explained = fit_value(
+        key_value, state.value, x, target, flat.valid, settings.policy.value
+    )
+    return PolicyState(policy, value), summarise(rollouts, explained, npg)
+
+
+def summarise(
+    rollouts: Rollouts, explained_variance: Float[Array, ""], npg: NaturalGradientInfo
+) -> ImprovementInfo:
+    """Reduce the rollouts of one step to what is worth watching."""
+    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
+    return ImprovementInfo(
+        imagined_return=jnp.mean(jnp.sum(reward, axis=2), axis=1),
+        imagined_length=jnp.mean(jnp.sum(rollouts.valid, axis=2)),
+        terminated_share=jnp.mean(jnp.any(rollouts.terminated & rollouts.valid, axis=2)),
+        num_steps=jnp.sum(rollouts.valid),
+        explained_variance=explained_variance,
+        npg=npg,
+    )
+
+
+def estimate_advantages(
+    state: PolicyState, rollouts: Rollouts, settings: PolicySettings
+) -> tuple[Float[Array, "E B T"], Float[Array, "E B T"]]:
+    """Return advantages and the λ-returns that V should have predicted."""
+    value = evaluate_value(state.value.function, state.policy, rollouts.obs)
+    last = evaluate_value(state.value.function, state.policy, rollouts.next_obs[:, :, -1:])
+    next_value = jnp.concatenate([value[:, :, 1:], last], axis=2)
+
+    def one(reward: Array, value: Array, next_value: Array, terminated: Array) -> Array:
+        return generalised_advantages(
+            reward, value, next_value, terminated, settings.discount, settings.gae_lambda
+        )
+
+    advantage = jax.vmap(jax.vmap(one))(rollouts.reward, value, next_value, rollouts.terminated)
+    return advantage, advantage + value
+
+
+def evaluate_value(
+    function: ValueFunction, policy: GaussianPolicy, obs: Float[Array, "E B T obs"]
+) -> Float[Array, "E B T"]:
+    """Return V at every observation of a set of rollouts."""
+    return jax.vmap(jax.vmap(jax.vmap(lambda o: function(policy.inputs(o)))))(obs)

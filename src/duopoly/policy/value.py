@@ -1,0 +1,107 @@
+"""The policy player's value function: V(s), the discounted return to come in the model."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Key
+
+from duopoly.networks import MLP, Normaliser, random_batches
+from duopoly.settings import ValueSettings
+
+
+class ValueFunction(eqx.Module):
+    """V(s) = mean + std · network(normalised s)."""
+
+    network: MLP
+    mean: Float[Array, ""]
+    std: Float[Array, ""]
+
+    def __call__(self, x: Float[Array, " obs"]) -> Float[Array, ""]:
+        """Return the value of one observation, given as the policy's normalised input."""
+        return self.mean + self.std * self.network(x)[0]
+
+
+class ValueState(eqx.Module):
+    """The value function and its optimiser."""
+
+    function: ValueFunction
+    opt_state: optax.OptState
+
+
+def init_value(key: Key[Array, ""], obs_dim: int, settings: ValueSettings) -> ValueState:
+    """Return a value function that is zero everywhere."""
+    network = MLP(key, (obs_dim, *settings.hidden, 1), "tanh", final_scale=0.0)
+    opt_state = optax.adam(settings.learning_rate).init(network)
+    return ValueState(ValueFunction(network, jnp.zeros(()), jnp.ones(())), opt_state)
+
+
+def fit_value(
+    key: Key[Array, ""],
+    state: ValueState,
+    x: Float[Array, "N obs"],
+    target: Float[Array, " N"],
+    valid: Bool[Array, " N"],
+    settings: ValueSettings,
+) -> tuple[ValueState, Float[Array, ""]]:
+    """Regress V on the targets of the valid samples; a fit that turns non-finite is refused.
+
+    Returns the share of the targets' variance that V explained beforehand as well.
+    """
+    function = rescale(state.function, target, valid)
+    explained = explained_variance(function, x, target, valid)
+    optimiser = optax.adam(settings.learning_rate)
+    y = (target - function.mean) / function.std
+
+    def loss_fn(network: MLP, rows: Array) -> Float[Array, ""]:
+        return jnp.mean((jax.vmap(network)(x[rows])[:, 0] - y[rows]) ** 2)
+
+    def epoch(carry: tuple, key: Array) -> tuple[tuple, None]:
+        batch, num_batches = random_batches(key, valid, settings.batch_size)
+
+        def step(i: Array, carry: tuple) -> tuple:
+            network, opt_state = carry
+            grad = jax.grad(loss_fn)(network, batch(i))
+            updates, opt_state = optimiser.update(grad, opt_state)
+            return optax.apply_updates(network, updates), opt_state
+
+        return jax.lax.fori_loop(0, num_batches, step, carry), None
+
+    keys = jax.random.split(key, settings.epochs)
+    (network, opt_state), _ = jax.lax.scan(epoch, (function.network, state.opt_state), keys)
+    fitted = ValueState(ValueFunction(network, function.mean, function.std), opt_state)
+    is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(fitted)]))
+    return jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), fitted, state), explained
+
+
+def rescale(
+    function: ValueFunction, target: Float[Array, " N"], valid: Bool[Array, " N"]
+) -> ValueFunction:
+    """Measure the targets anew and absorb the change in the last layer: V itself stays the same.
+
+    Source: van Hasselt et al. (2016), Learning values across many orders of magnitude.
+    """
+    measured = _measure(target, valid)
+    mean, std = measured.mean[0], measured.std[0]
+    last = function.network.layers[-1]
+    weight = last.weight * (function.std / std)
+    bias = (last.bias * function.std + function.mean - mean) / std
+    network = eqx.tree_at(
+        lambda n: (n.layers[-1].weight, n.layers[-1].bias), function.network, (weight, bias)
+    )
+    return ValueFunction(network, mean, std)
+
+
+def explained_variance(
+    function: ValueFunction,
+    x: Float[Array, "N obs"],
+    target: Float[Array, " N"],
+    valid: Bool[Array, " N"],
+) -> Float[Array, ""]:
+    """Return 1 − Var(target − V) / Var(target) over the valid samples."""
+    residual = _measure(target - jax.vmap(function)(x), valid)
+    return 1.0 - (residual.std[0] / _measure(target, valid).std[0]) ** 2
+
+
+def _measure(values: Float[Array, " N"], valid: Bool[Array, " N"]) -> Normaliser:
+    return Normaliser.of(values[:, None], valid)

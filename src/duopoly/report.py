@@ -1,0 +1,124 @@
+"""The numbers of a round, under the names Stable-Baselines3 made usual and a few of our own."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from duopoly.model.fit import FitInfo
+from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.improve import ImprovementInfo
+from duopoly.types import Episode
+from duopoly.world.interaction import Gathered
+from duopoly.world.task import Task
+
+Metrics = dict[str, float]
+
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "time/total_timesteps": "environment steps so far, each repeat of an action counted",
+    "time/collect_s": "seconds in the real environment",
+    "time/fit_s": "seconds of model fitting",
+    "time/improve_s": "seconds of policy steps",
+    "rollout/ep_rew_mean": "mean return of the complete episodes collected",
+    "rollout/ep_len_mean": "their mean length in actions",
+    "rollout/success_rate": "share of them that succeeded",
+    "rollout/num_episodes": "complete episodes collected",
+    "rollout/sim_divergence": "episodes dropped because the simulation diverged",
+    "eval/mean_reward": "mean return of the evaluation episodes (mean action)",
+    "eval/std_reward": "standard deviation of their returns",
+    "eval/mean_ep_length": "their mean length in actions",
+    "eval/success_rate": "share of them that succeeded",
+    "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
+    "model/train_loss": "mean squared error of the last epoch, in target variances",
+    "model/num_steps": "gradient steps of each member",
+    "model/refused_fits": "members whose fit turned non-finite and was refused",
+    "imagined/return_mean": "mean imagined return at the last policy step",
+    "imagined/return_spread": "standard deviation of its mean over the members",
+    "imagined/ep_len_mean": "mean imagined length in actions",
+    "imagined/terminated_share": "share of imagined rollouts that terminated",
+    "imagined/num_steps": "imagined steps of this round, padding excluded",
+    "npg/kl": "KL divergence of a policy step, mean over the round",
+    "npg/gradient_norm": "norm of the policy gradient",
+    "npg/cg_residual": "relative residual of the conjugate gradient solve",
+    "npg/refused_steps": "policy steps refused because a number broke down",
+    "npg/num_steps": "policy steps taken or refused",
+    "train/std": "mean standard deviation of the policy, in policy units",
+    "train/explained_variance": "share of the λ-returns' variance explained by the value function",
+    "game/policy_objective": "J(π, M̂) of the policy that came into its move",
+    "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
+    "game/leader_loss": "what the schedule's leader minimises",
+}
+"""Every metric of a round with what it means; units are the task's where none are given."""
+
+
+def unknown_metrics() -> Metrics:
+    """Return every metric as NaN: not known this round."""
+    return dict.fromkeys(DESCRIPTIONS, math.nan)
+
+
+def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
+    """Summarise what the policy player met in the real world."""
+    complete = [episode for episode in gathered.episodes if episode.complete]
+    return {
+        "time/total_timesteps": env_steps,
+        "rollout/ep_rew_mean": _mean([episode.return_ for episode in complete]),
+        "rollout/ep_len_mean": _mean([len(episode.reward) for episode in complete]),
+        "rollout/success_rate": _success_rate(complete, task),
+        "rollout/num_episodes": len(complete),
+        "rollout/sim_divergence": len(gathered.drops),
+    }
+
+
+def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
+    """Summarise the evaluation episodes."""
+    returns = [episode.return_ for episode in gathered.episodes]
+    return {
+        "eval/mean_reward": _mean(returns),
+        "eval/std_reward": float(np.std(returns)) if returns else math.nan,
+        "eval/mean_ep_length": _mean([len(episode.reward) for episode in gathered.episodes]),
+        "eval/success_rate": _success_rate(gathered.episodes, task),
+        "eval/sim_divergence": len(gathered.drops),
+    }
+
+
+def of_fit(info: FitInfo, fresh_error: Float[Array, " E"], is_first: bool) -> Metrics:
+    """Summarise a fit; before the first one the error on fresh data means nothing."""
+    return {
+        "model/train_loss": float(jnp.mean(info.loss)),
+        "model/num_steps": int(info.num_steps),
+        "model/refused_fits": int(jnp.sum(info.is_refused)),
+        "game/model_objective": math.nan if is_first else float(jnp.mean(fresh_error)),
+    }
+
+
+def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> Metrics:
+    """Summarise the policy steps of a round."""
+    first, last = infos[0], infos[-1]
+    return {
+        "imagined/return_mean": float(jnp.mean(last.imagined_return)),
+        "imagined/return_spread": float(jnp.std(last.imagined_return)),
+        "imagined/ep_len_mean": float(last.imagined_length),
+        "imagined/terminated_share": float(last.terminated_share),
+        "imagined/num_steps": sum(int(info.num_steps) for info in infos),
+        "npg/kl": _mean([float(info.npg.kl) for info in infos]),
+        "npg/gradient_norm": _mean([float(info.npg.gradient_norm) for info in infos]),
+        "npg/cg_residual": _mean([float(info.npg.residual) for info in infos]),
+        "npg/refused_steps": sum(bool(info.npg.is_refused) for info in infos),
+        "npg/num_steps": len(infos),
+        "train/std": float(jnp.mean(jnp.exp(policy.log_std))),
+        "train/explained_variance": float(last.explained_variance),
+        "game/policy_objective": float(jnp.mean(first.imagined_return)),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _success_rate(episodes: Sequence[Episode], task: Task) -> float:
+    if task.success_fn is None:
+        return math.nan
+    return _mean([task.success_fn(episode) for episode in episodes])

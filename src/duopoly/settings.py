@@ -1,0 +1,181 @@
+"""Every number a user may turn, as frozen dataclasses with one line of help per field.
+
+Pure Python on purpose: the command line reads and checks settings before JAX is imported.
+"""
+
+import dataclasses
+import enum
+import math
+from typing import Any, Literal
+
+Activation = Literal["relu", "silu", "tanh"]
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot work; the message names it, the value and the way out."""
+
+
+def _at_least(low: float, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low})
+
+
+def _between(low: float, high: float, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+class _Checked:
+    """Checks each field against the bounds it was declared with, tuples element by element."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            low = field.metadata.get("low", -math.inf)
+            high = field.metadata.get("high", math.inf)
+            value = getattr(self, field.name)
+            if not field.metadata:
+                continue
+            for item in value if isinstance(value, tuple) else (value,):
+                if not (low <= item <= high):  # also catches NaN
+                    room = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+                    raise SettingsError(f"{field.name} = {value}: must be {room}")
+
+
+class Degree(enum.Enum):
+    """How far a player moves in a round; an `Effort` says what that is in numbers."""
+
+    STEP = "step"
+    CONSERVATIVE = "conservative"
+    CONVERGENCE = "convergence"
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort(_Checked):
+    """How far a player moves in one round, by the degree its schedule asks for."""
+
+    step: int = _at_least(1, 1)
+    """One small step: both players of GDA."""
+    conservative: int = _at_least(1, 5)
+    """A few careful steps: the leader of PAL or MAL."""
+    convergence: int = _at_least(1, 25)
+    """Enough steps for a best response: the follower of PAL or MAL, both players of BR."""
+
+    def at(self, degree: Degree) -> int:
+        """Return the number for a degree."""
+        match degree:
+            case Degree.STEP:
+                return self.step
+            case Degree.CONSERVATIVE:
+                return self.conservative
+            case Degree.CONVERGENCE:
+                return self.convergence
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionSettings(_Checked):
+    """What the policy player gathers from the real world."""
+
+    initial_steps: int = _at_least(1, 8_000)
+    """Environment steps of the first round, taken with the initial policy."""
+    steps_per_round: int = _at_least(1, 2_000)
+    """Environment steps of every later round."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings(_Checked):
+    """The model player: an ensemble of networks that predict normalised state differences."""
+
+    num_members: int = _at_least(1, 4)
+    """Networks in the ensemble, each with its own initial weights and batches."""
+    hidden: tuple[int, ...] = _at_least(1, (512, 512))
+    """Width of each hidden layer."""
+    activation: Activation = "silu"
+    """Nonlinearity of the hidden layers."""
+    learning_rate: float = _between(1e-8, 1.0, 1e-3)
+    """Largest step size of Adam, at the start of every fit; it falls along a cosine."""
+    batch_size: int = _at_least(1, 200)
+    """Transitions per gradient step."""
+    epochs: Effort = Effort(step=1, conservative=10, convergence=25)
+    """Passes over the data per round, by degree of effort."""
+    window: int = _at_least(1, 10_000)
+    """Most recent transitions kept by a schedule with a window as its memory (PAL)."""
+    capacity: int = _at_least(1, 100_000)
+    """Transitions kept by a schedule that remembers everything (MAL); the oldest go first."""
+    clip_sigmas: float = _at_least(0.0, 2.0)
+    """Predictions stay within the data's range, widened by this many standard deviations."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImaginationSettings(_Checked):
+    """Rollouts of the policy inside the learned model."""
+
+    num_rollouts: int = _at_least(1, 50)
+    """Rollouts per ensemble member and policy step."""
+    horizon: int = _at_least(1, 500)
+    """Actions per rollout."""
+    start_from_data: float = _between(0.0, 1.0, 0.0)
+    """Share of rollouts that start at any recent observation instead of an episode's first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueSettings(_Checked):
+    """The value function that serves as baseline and as bootstrap at the end of imagination."""
+
+    hidden: tuple[int, ...] = _at_least(1, (128, 128))
+    """Width of each hidden layer (tanh)."""
+    learning_rate: float = _between(1e-8, 1.0, 1e-3)
+    """Step size of Adam."""
+    batch_size: int = _at_least(1, 1_000)
+    """Imagined states per gradient step."""
+    epochs: int = _at_least(1, 2)
+    """Passes over the imagined states per policy step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicySettings(_Checked):
+    """The policy player: a Gaussian policy improved by natural gradients in imagination."""
+
+    hidden: tuple[int, ...] = _at_least(1, (64, 64))
+    """Width of each hidden layer (tanh)."""
+    initial_log_std: float = _between(-5.0, 2.0, 0.0)
+    """Logarithm of the initial standard deviation, in units of half the action range."""
+    min_log_std: float = _between(-10.0, 2.0, -2.5)
+    """Floor of that logarithm: exploration never dies out."""
+    steps: Effort = Effort(step=1, conservative=5, convergence=20)
+    """Policy steps per round, by degree of effort."""
+    discount: float = _between(0.0, 1.0, 0.999)
+    """Discount per action."""
+    gae_lambda: float = _between(0.0, 1.0, 0.97)
+    """Bias-variance trade-off of generalised advantage estimation."""
+    target_kl: float = _between(1e-8, 1.0, 0.025)
+    """Mean KL divergence that one natural gradient step aims at."""
+    fisher_samples: int = _at_least(1, 20_000)
+    """Imagined states on which Fisher-vector products are computed."""
+    cg_iterations: int = _at_least(1, 15)
+    """Conjugate gradient iterations per policy step."""
+    cg_damping: float = _between(0.0, 1.0, 1e-3)
+    """Multiple of the identity added to the Fisher matrix."""
+    value: ValueSettings = ValueSettings()
+    """Value function."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings(_Checked):
+    """How each round's policy is judged, on episodes that never enter the data."""
+
+    num_episodes: int = _at_least(0, 10)
+    """Episodes per round, played with the policy's mean action."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(_Checked):
+    """All settings of one run; the schedule says who moves when, these say how far."""
+
+    collection: CollectionSettings = CollectionSettings()
+    """Data from the real world."""
+    model: ModelSettings = ModelSettings()
+    """Model player."""
+    imagination: ImaginationSettings = ImaginationSettings()
+    """Rollouts in the model."""
+    policy: PolicySettings = PolicySettings()
+    """Policy player."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """Evaluation."""

@@ -1,0 +1,76 @@
+"""The records that flow through the house, and the legend of their axes.
+
+=====  ====================================================================
+axis   meaning
+=====  ====================================================================
+E      ensemble members
+B      rollouts of one member
+T      time: actions taken one after another
+N      samples without an order (transitions of the data, states of a batch)
+=====  ====================================================================
+
+Arrays are ordered E, B, T, feature. The last axis is named after the feature it holds: ``obs``
+(observation components) or ``act`` (action components, in the policy's units: [-1, 1] spans the
+action space).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+class Transitions(NamedTuple):
+    """Real transitions, padded to a fixed length N; only the first ``count`` rows are data."""
+
+    obs: Float[jax.Array, "N obs"]
+    action: Float[jax.Array, "N act"]
+    next_obs: Float[jax.Array, "N obs"]
+    count: Int[jax.Array, ""]
+
+    @property
+    def valid(self) -> Bool[jax.Array, " N"]:
+        """Which rows are data."""
+        return jnp.arange(self.obs.shape[0]) < self.count
+
+
+class Rollouts(NamedTuple):
+    """Imagined trajectories; steps after the first terminal one are padding, not ``valid``."""
+
+    obs: Float[jax.Array, "E B T obs"]
+    action: Float[jax.Array, "E B T act"]
+    reward: Float[jax.Array, "E B T"]
+    next_obs: Float[jax.Array, "E B T obs"]
+    terminated: Bool[jax.Array, "E B T"]
+    valid: Bool[jax.Array, "E B T"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One real episode, or its beginning where the step budget cut it short.
+
+    ``terminated``: the world ended it (a fall), so nothing follows its last state.
+    ``truncated``: the horizon or the environment's own time limit ended it.
+    Neither: the budget cut it.
+    """
+
+    obs: Float[np.ndarray, "T obs"]
+    action: Float[np.ndarray, "T act"]
+    reward: Float[np.ndarray, " T"]
+    next_obs: Float[np.ndarray, "T obs"]
+    terminated: bool
+    truncated: bool
+    num_env_steps: int
+
+    @property
+    def return_(self) -> float:
+        """Undiscounted sum of the environment's own rewards."""
+        return float(self.reward.sum())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the episode ran to its end."""
+        return self.terminated or self.truncated

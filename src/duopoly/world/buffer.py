@@ -1,0 +1,149 @@
+"""The data of the game: real transitions, first in, first out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from duopoly.types import Episode, Transitions
+
+
+class BufferFormatError(ValueError):
+    """Arrays do not describe a buffer; the message says which and why."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Buffer:
+    """The newest ``capacity`` transitions, oldest first, terminal ones included.
+
+    Adding returns a new buffer and leaves the old one as it was.
+    """
+
+    obs: Float[np.ndarray, "N obs"]
+    action: Float[np.ndarray, "N act"]
+    next_obs: Float[np.ndarray, "N obs"]
+    first: Bool[np.ndarray, " N"]
+    """Which transitions begin an episode."""
+    capacity: int
+    num_fresh: int
+    """Length of the newest part: what the latest `add` brought (D_k of the game's round k)."""
+
+    @classmethod
+    def empty(cls, obs_dim: int, action_dim: int, capacity: int) -> "Buffer":
+        """A buffer without data."""
+        obs = np.zeros((0, obs_dim), np.float32)
+        action = np.zeros((0, action_dim), np.float32)
+        return cls(obs, action, obs, np.zeros(0, bool), capacity, num_fresh=0)
+
+    def __len__(self) -> int:
+        return len(self.obs)
+
+    def add(self, episodes: Sequence[Episode]) -> "Buffer":
+        """The buffer after one collection."""
+        first = [np.arange(len(episode.obs)) == 0 for episode in episodes]
+        num_new = sum(len(episode.obs) for episode in episodes)
+
+        def newest(old: np.ndarray, new: list[np.ndarray]) -> np.ndarray:
+            return np.concatenate([old, *new])[-self.capacity :]
+
+        return dataclasses.replace(
+            self,
+            obs=newest(self.obs, [episode.obs for episode in episodes]),
+            action=newest(self.action, [episode.action for episode in episodes]),
+            next_obs=newest(self.next_obs, [episode.next_obs for episode in episodes]),
+            first=newest(self.first, first),
+            num_fresh=min(num_new, self.capacity),
+        )
+
+    def latest(self, size: int) -> Transitions:
+        """The newest transitions, padded with zeros to exactly ``size`` rows (NumPy arrays)."""
+        return self._newest(min(size, len(self)), size)
+
+    def latest_round(self, size: int) -> Transitions:
+        """Those of the latest collection only, the newest ``size`` of them, padded likewise."""
+        return self._newest(min(size, self.num_fresh), size)
+
+    @property
+    def starts(self) -> Float[np.ndarray, "K obs"]:
+        """First observations of all episodes whose first transition is stored."""
+        return self.latest_starts(len(self))
+
+    def latest_starts(self, size: int) -> Float[np.ndarray, "K obs"]:
+        """First observations among the newest ``size`` transitions.
+
+        If those lie within one long episode, its earliest observation among them.
+        """
+        obs, first = self.obs[-size:], self.first[-size:]
+        return obs[first] if first.any() else obs[:1]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything needed to rebuild the buffer exactly."""
+        return {
+            "obs": self.obs,
+            "action": self.action,
+            "next_obs": self.next_obs,
+            "first": self.first,
+            "capacity": np.array(self.capacity, np.int64),
+            "num_fresh": np.array(self.num_fresh, np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Buffer":
+        """The buffer that `arrays` came from.
+
+        Raises:
+            BufferFormatError: an array is missing, has the wrong shape or type, or is not finite.
+        """
+        _check(arrays)
+        return cls(
+            obs=arrays["obs"],
+            action=arrays["action"],
+            next_obs=arrays["next_obs"],
+            first=arrays["first"],
+            capacity=int(arrays["capacity"]),
+            num_fresh=int(arrays["num_fresh"]),
+        )
+
+    def _newest(self, count: int, size: int) -> Transitions:
+        def padded(array: np.ndarray) -> np.ndarray:
+            out = np.zeros((size, *array.shape[1:]), array.dtype)
+            out[:count] = array[len(array) - count :]
+            return out
+
+        # NumPy arrays are JAX's ordinary inputs; they move to the device where they are used.
+        return Transitions(
+            obs=padded(self.obs),  # pyright: ignore[reportArgumentType]
+            action=padded(self.action),  # pyright: ignore[reportArgumentType]
+            next_obs=padded(self.next_obs),  # pyright: ignore[reportArgumentType]
+            count=np.int32(count),  # pyright: ignore[reportArgumentType]
+        )
+
+
+def _check(arrays: Mapping[str, np.ndarray]) -> None:
+    names = ("obs", "action", "next_obs", "first", "capacity", "num_fresh")
+    if missing := [name for name in names if name not in arrays]:
+        raise BufferFormatError(f"buffer lacks {', '.join(missing)}")
+    num_rows = len(arrays["obs"])
+    for name in ("obs", "action", "next_obs"):
+        array = arrays[name]
+        if array.dtype != np.float32 or array.ndim != 2 or len(array) != num_rows:
+            raise BufferFormatError(
+                f"buffer's {name} is {array.dtype} {array.shape}, expected float32 "
+                f"({num_rows}, features)"
+            )
+        if not np.isfinite(array).all():
+            raise BufferFormatError(f"buffer's {name} holds numbers that are not finite")
+    obs, next_obs, first = arrays["obs"], arrays["next_obs"], arrays["first"]
+    if next_obs.shape != obs.shape:
+        raise BufferFormatError(f"buffer's next_obs has shape {next_obs.shape}, obs {obs.shape}")
+    if first.dtype != bool or first.shape != (num_rows,):
+        raise BufferFormatError(
+            f"buffer's first is {first.dtype} {first.shape}, expected bool ({num_rows},)"
+        )
+    capacity, num_fresh = int(arrays["capacity"]), int(arrays["num_fresh"])
+    if not 0 <= num_fresh <= num_rows <= capacity:
+        raise BufferFormatError(
+            f"buffer holds {num_rows} transitions, {num_fresh} of them fresh, "
+            f"at a capacity of {capacity}"
+        )

@@ -1,0 +1,320 @@
+"""The only code that steps an environment.
+
+Every episode has its own seed, made from (seed, stream, round, episode): it comes out the same
+whatever ran before it, in this process or another.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (MuJoCo's compiled modules carry no types.)
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from duopoly.types import Episode
+from duopoly.world.task import Task
+
+Stream = Literal["collect", "evaluate", "show"]
+_STREAM_KEYS: dict[Stream, int] = {"collect": 0, "evaluate": 1, "show": 2}
+
+MAX_CONSECUTIVE_DROPS = 10
+
+# MuJoCo's own bound on believable numbers (mjMAXVAL); here rewards and actions obey it too.
+_MAX_SIZE = 1e10
+
+# The warnings from this one on say that the state or control was refused: BADQPOS, BADQVEL,
+# BADQACC and BADCTRL. MuJoCo then resets itself in silence, which leaves nothing else to see.
+_FIRST_FATAL_WARNING = int(mujoco.mjtWarning.mjWARN_BADQPOS)
+
+
+class SimulatorError(RuntimeError):
+    """The environment failed in a way that dropping one episode does not cure."""
+
+
+class DivergedError(SimulatorError):
+    """The simulation stopped making sense within an episode."""
+
+    def __init__(self, reason: str, step: int, num_env_steps: int) -> None:
+        super().__init__(f"{reason} at action {step}")
+        self.reason = reason
+        self.step = step
+        self.num_env_steps = num_env_steps
+
+
+Policy = Callable[[Float[np.ndarray, " obs"], np.random.Generator], Float[np.ndarray, " act"]]
+"""Chooses an action in policy units: [-1, 1] spans the action space, what lies outside is clipped.
+
+It is given the observation and the episode's own source of noise.
+"""
+
+
+class EpisodeSeed(NamedTuple):
+    """The address of an episode, from which all its randomness comes."""
+
+    seed: int
+    stream: Stream
+    round_index: int
+    episode: int
+
+    def spawn(self) -> tuple[int, np.random.Generator]:
+        """The seed of the environment's reset, and the generator of the policy's noise."""
+        key = (_STREAM_KEYS[self.stream], self.round_index, self.episode)
+        world, noise = np.random.SeedSequence(self.seed, spawn_key=key).spawn(2)
+        return int(world.generate_state(1)[0]), np.random.default_rng(noise)
+
+    def __str__(self) -> str:
+        return f"episode {self.episode} ({self.stream}, round {self.round_index}, seed {self.seed})"
+
+
+class Step(NamedTuple):
+    """One action and what the world made of it."""
+
+    obs: Float[np.ndarray, " obs"]
+    action: Float[np.ndarray, " act"]
+    """In policy units, clipped."""
+    reward: float
+    next_obs: Float[np.ndarray, " obs"]
+    terminated: bool
+    truncated: bool
+    num_env_steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Drop:
+    """An episode thrown away whole because the simulation stopped making sense."""
+
+    seed: EpisodeSeed
+    reason: str
+    step: int
+    """Action at which it happened, counted from 0."""
+    num_env_steps: int
+    """Environment steps lost; they count against the budget."""
+
+    def __str__(self) -> str:
+        return f"{self.seed} dropped: {self.reason} at action {self.step}"
+
+
+class Gathered(NamedTuple):
+    """Episodes in the order played, and those dropped among them."""
+
+    episodes: list[Episode]
+    drops: list[Drop]
+
+    @property
+    def num_env_steps(self) -> int:
+        """Environment steps made, those of dropped episodes included."""
+        return sum(outcome.num_env_steps for outcome in (*self.episodes, *self.drops))
+
+
+def collect(
+    env: gym.Env[Any, Any],
+    task: Task,
+    policy: Policy,
+    num_env_steps: int,
+    seed: int,
+    round_index: int,
+) -> Gathered:
+    """Plays episodes until a budget of environment steps is used; the last one is cut by it.
+
+    An action held for k steps is only begun while k steps remain: up to k - 1 stay unused.
+
+    Raises:
+        SimulatorError: the environment raised, or `MAX_CONSECUTIVE_DROPS` episodes in a row
+            were dropped.
+    """
+    gathered = Gathered([], [])
+    remaining = num_env_steps
+    while remaining >= task.action_repeat:
+        address = _next_address(gathered, seed, "collect", round_index)
+        outcome = run_episode(env, task, policy, address, max_env_steps=remaining)
+        remaining -= outcome.num_env_steps
+        _add(gathered, outcome, task)
+    return gathered
+
+
+def evaluate(
+    env: gym.Env[Any, Any],
+    task: Task,
+    policy: Policy,
+    num_episodes: int,
+    seed: int,
+    round_index: int,
+) -> Gathered:
+    """Plays complete episodes; a dropped one is reported and replaced by another.
+
+    Raises:
+        SimulatorError: as for `collect`.
+    """
+    gathered = Gathered([], [])
+    while len(gathered.episodes) < num_episodes:
+        address = _next_address(gathered, seed, "evaluate", round_index)
+        _add(gathered, run_episode(env, task, policy, address), task)
+    return gathered
+
+
+def run_episode(
+    env: gym.Env[Any, Any],
+    task: Task,
+    policy: Policy,
+    seed: EpisodeSeed,
+    max_env_steps: int | None = None,
+) -> Episode | Drop:
+    """Plays one episode to its end or to the end of the budget.
+
+    Raises:
+        SimulatorError: the environment raised.
+    """
+    try:
+        steps = list(rollout(env, task, policy, seed, max_env_steps))
+    except DivergedError as error:
+        return Drop(seed, error.reason, error.step, error.num_env_steps)
+    return Episode(
+        obs=np.array([step.obs for step in steps], dtype=np.float32),
+        action=np.array([step.action for step in steps], dtype=np.float32),
+        reward=np.array([step.reward for step in steps], dtype=np.float32),
+        next_obs=np.array([step.next_obs for step in steps], dtype=np.float32),
+        terminated=steps[-1].terminated,
+        truncated=steps[-1].truncated,
+        num_env_steps=sum(step.num_env_steps for step in steps),
+    )
+
+
+def rollout(
+    env: gym.Env[Any, Any],
+    task: Task,
+    policy: Policy,
+    seed: EpisodeSeed,
+    max_env_steps: int | None = None,
+) -> Iterator[Step]:
+    """Resets the environment and yields one step after another.
+
+    Ends where the world, the horizon or the environment's time limit ends the episode, or where
+    the budget lacks the steps of another action (then neither flag is set).
+
+    Raises:
+        DivergedError: MuJoCo refused the state or control, or an observation, reward or action
+            is not a number of believable size.
+        SimulatorError: the environment raised, or its observation has the wrong shape.
+        ValueError: the policy's action has the wrong shape.
+    """
+    spec = task.spec
+    budget = task.horizon * task.action_repeat if max_env_steps is None else max_env_steps
+    env_seed, rng = seed.spawn()
+    obs = _reset(env, task, seed, env_seed)
+    alarm = _Alarm(env)
+    num_used = 0
+    for index in range(task.horizon):
+        if num_used + task.action_repeat > budget:
+            return
+        action = np.asarray(policy(obs, rng), dtype=np.float64)
+        if action.shape != (spec.action_dim,):
+            raise ValueError(f"action of shape {action.shape}, expected ({spec.action_dim},)")
+        if not _believable(action):
+            raise DivergedError(
+                "the policy's action is not finite or beyond belief", index, num_used
+            )
+        action = action.clip(-1.0, 1.0).astype(np.float32)
+        next_obs, reward, terminated, truncated, num_made = _step(
+            env, task, seed, index, spec.to_env_units(action)
+        )
+        num_used += num_made
+        if reason := alarm.reason() or _unbelievable(next_obs, reward):
+            raise DivergedError(reason, index, num_used)
+        truncated = not terminated and (truncated or index + 1 == task.horizon)
+        yield Step(obs, action, reward, next_obs, terminated, truncated, num_made)
+        if terminated or truncated:
+            return
+        obs = next_obs
+
+
+class _Alarm:
+    """Notices MuJoCo's fatal warnings; silent for environments without MuJoCo data."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        data: Any = getattr(env.unwrapped, "data", None)
+        if isinstance(data, mujoco.MjData):
+            # A view: MuJoCo counts on in it.
+            self._counts: np.ndarray = data.warning.number[_FIRST_FATAL_WARNING:]
+        else:
+            self._counts = np.zeros(0)
+        self._calm = self._counts.tobytes()
+
+    def reason(self) -> str | None:
+        """What MuJoCo refused since the alarm was made, if anything."""
+        if self._counts.tobytes() == self._calm:
+            return None
+        warning = _FIRST_FATAL_WARNING + int(np.argmax(self._counts))
+        name = mujoco.mjtWarning(warning).name.removeprefix("mjWARN_")
+        return f"the simulation diverged (MuJoCo {name})"
+
+
+def _reset(
+    env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, env_seed: int
+) -> Float[np.ndarray, " obs"]:
+    try:
+        obs, _ = env.reset(seed=env_seed)
+        obs = _read_obs(obs, task)
+    except Exception as error:
+        raise SimulatorError(f"{task.name}: reset failed in {seed}: {_name(error)}") from error
+    if not _believable(obs):
+        raise DivergedError("the first observation is not finite or beyond belief", 0, 0)
+    return obs
+
+
+def _step(
+    env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, index: int, action: np.ndarray
+) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
+    try:
+        obs, reward, terminated, truncated, info = env.step(action)
+        num_made = info.get("env_steps", 1)
+        return _read_obs(obs, task), float(reward), bool(terminated), bool(truncated), num_made
+    except Exception as error:
+        raise SimulatorError(
+            f"{task.name}: step failed at action {index} of {seed}: {_name(error)}"
+        ) from error
+
+
+def _read_obs(obs: Any, task: Task) -> Float[np.ndarray, " obs"]:
+    """A float64 copy, since an environment may reuse its array."""
+    copy = np.array(obs, dtype=np.float64)
+    if copy.shape != (task.spec.obs_dim,):
+        raise ValueError(f"observation of shape {copy.shape}, expected ({task.spec.obs_dim},)")
+    return copy
+
+
+def _believable(array: np.ndarray) -> bool:
+    """Whether the array is finite and no larger than MuJoCo would believe."""
+    return bool(np.maximum.reduce(np.abs(array)) < _MAX_SIZE)
+
+
+def _unbelievable(obs: np.ndarray, reward: float) -> str | None:
+    if not _believable(obs):
+        return "the observation is not finite or beyond belief"
+    if not abs(reward) < _MAX_SIZE:
+        return f"the reward is {reward}"
+    return None
+
+
+def _next_address(gathered: Gathered, seed: int, stream: Stream, round_index: int) -> EpisodeSeed:
+    return EpisodeSeed(seed, stream, round_index, len(gathered.episodes) + len(gathered.drops))
+
+
+def _add(gathered: Gathered, outcome: Episode | Drop, task: Task) -> None:
+    if isinstance(outcome, Episode):
+        gathered.episodes.append(outcome)
+        return
+    gathered.drops.append(outcome)
+    last = gathered.drops[-MAX_CONSECUTIVE_DROPS:]
+    if outcome.seed.episode - last[0].seed.episode == MAX_CONSECUTIVE_DROPS - 1:
+        raise SimulatorError(
+            f"{task.name}: {MAX_CONSECUTIVE_DROPS} episodes in a row were dropped; last: {outcome}"
+        )
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,177 @@
+"""A task: an environment, and what is known about it beyond what the model must learn."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from duopoly.types import Episode
+
+ObsArray = Float[Array, " obs"]
+ActArray = Float[Array, " act"]
+RewardFn = Callable[[ObsArray, ActArray, ObsArray], Float[Array, ""]]
+TerminatedFn = Callable[[ObsArray, ActArray, ObsArray], Bool[Array, ""]]
+ComputeFn = Callable[[ObsArray, ActArray, ObsArray], ObsArray]
+EnvFactory = Callable[[str | None], gym.Env[Any, Any]]
+
+AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
+
+
+class TaskError(ValueError):
+    """A task cannot be played; the message names the part, its value and the way out."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spec:
+    """Sizes of a task's spaces, and its action bounds in the environment's units."""
+
+    obs_dim: int
+    action_dim: int
+    action_low: Float[np.ndarray, " act"]
+    action_high: Float[np.ndarray, " act"]
+
+    def to_env_units(self, action: AnyArray) -> AnyArray:
+        """`to_env_units` with this action space's bounds."""
+        return to_env_units(action, self.action_low, self.action_high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """An environment with its known functions.
+
+    The functions of a transition are written in JAX for *one* (obs, action, next_obs), the action
+    in the environment's own units and inside its bounds (see `Spec.to_env_units`).
+    """
+
+    name: str
+    summary: str
+    """One line for the list of tasks."""
+    make: EnvFactory
+    """Builds the environment, given its render mode."""
+    horizon: int
+    """Actions per episode."""
+    action_repeat: int = 1
+    """Environment steps per action; the environment built by ``make`` repeats by itself."""
+    reward_fn: RewardFn | None = None
+    """Reward of one action, summed over its repeats; None: unknown, to be learned."""
+    terminated_fn: TerminatedFn | None = None
+    """Whether the world ends at next_obs; None: unknown, to be learned."""
+    success_fn: Callable[[Episode], bool] | None = None
+    """Whether a complete episode reached the goal; None: the task has no such measure."""
+    constant: tuple[int, ...] = ()
+    """Observation components that never change within an episode, such as a goal."""
+    computed: tuple[int, ...] = ()
+    """Observation components that follow from the others by ``compute_fn``."""
+    compute_fn: ComputeFn | None = None
+    """Fills the computed components of next_obs, given the predicted ones."""
+
+    def __post_init__(self) -> None:
+        for field in ("horizon", "action_repeat"):
+            if getattr(self, field) < 1:
+                raise TaskError(f"{self.name}: {field} = {getattr(self, field)}, must be ≥ 1")
+        if bool(self.computed) != (self.compute_fn is not None):
+            raise TaskError(f"{self.name}: give computed and compute_fn together or neither")
+        if twice := set(self.constant) & set(self.computed):
+            raise TaskError(f"{self.name}: components {sorted(twice)} are constant and computed")
+
+    @functools.cached_property
+    def spec(self) -> Spec:
+        """Sizes and bounds, read once from a freshly made environment.
+
+        Raises:
+            TaskError: the environment's spaces cannot be played, or ``constant`` or ``computed``
+                names a component that the observation does not have.
+        """
+        env = self.make(None)
+        try:
+            spec = inspect_spaces(env, self.name)
+        finally:
+            env.close()
+        for index in self.constant + self.computed:
+            if not 0 <= index < spec.obs_dim:
+                raise TaskError(
+                    f"{self.name}: observation component {index} does not exist; "
+                    f"there are {spec.obs_dim}, counted from 0"
+                )
+        return spec
+
+    @property
+    def learned(self) -> tuple[int, ...]:
+        """Observation components that the model must predict, in ascending order."""
+        known = set(self.constant + self.computed)
+        return tuple(index for index in range(self.spec.obs_dim) if index not in known)
+
+
+def to_env_units(action: AnyArray, low: np.ndarray, high: np.ndarray) -> AnyArray:
+    """Maps an action in policy units to the environment's, clipping it to [-1, 1].
+
+    Works alike on NumPy and JAX, for one action ``[act]`` (or a NumPy batch ``[..., act]``); the
+    bounds are ``[act]``.
+    """
+    # Clipping after the scaling also holds the rounding error inside the bounds.
+    return ((high + low) / 2 + (high - low) / 2 * action).clip(low, high)
+
+
+def inspect_spaces(env: gym.Env[Any, Any], name: str) -> Spec:
+    """Reads the sizes and action bounds of an environment with flat, bounded Box spaces.
+
+    Raises:
+        TaskError: a space is of another kind; the message says which, why and what to do.
+    """
+    obs_space = _flat_box(env.observation_space, f"{name}: observation space")
+    action_space = _flat_box(env.action_space, f"{name}: action space")
+    low, high = action_space.low, action_space.high
+    _check_action_bounds(action_space, name)
+    return Spec(
+        obs_dim=obs_space.shape[0],
+        action_dim=action_space.shape[0],
+        action_low=low.astype(np.float32),
+        action_high=high.astype(np.float32),
+    )
+
+
+def _flat_box(space: gym.Space[Any], what: str) -> gym.spaces.Box:
+    if not isinstance(space, gym.spaces.Box):
+        raise TaskError(
+            f"{what} is {_one_line(space)}, but only flat Box spaces can be learned: "
+            f"for a Dict or Tuple of Boxes use gymnasium.wrappers.FlattenObservation"
+        )
+    if space.dtype == np.uint8 and len(space.shape) >= 2:
+        raise TaskError(
+            f"{what} is an image {space.shape}, but the model predicts states: "
+            f"choose a variant of the environment that observes its state"
+        )
+    if len(space.shape) != 1 or space.shape[0] == 0:
+        raise TaskError(
+            f"{what} has shape {space.shape}, but a flat, non-empty one is needed: "
+            f"reshape it with gymnasium.wrappers.FlattenObservation or TransformAction"
+        )
+    return space
+
+
+def _check_action_bounds(space: gym.spaces.Box, name: str) -> None:
+    if not np.issubdtype(space.dtype, np.floating):
+        raise TaskError(
+            f"{name}: action space has dtype {space.dtype}, but actions are real numbers: "
+            f"wrap it with gymnasium.wrappers.TransformAction"
+        )
+    for index, (low, high) in enumerate(zip(space.low, space.high, strict=True)):
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise TaskError(
+                f"{name}: action component {index} has bounds [{low}, {high}], but the policy "
+                f"spans finite ones: give them with gymnasium.wrappers.TransformAction"
+            )
+        if not low < high:
+            raise TaskError(
+                f"{name}: action component {index} has bounds [{low}, {high}], so it cannot "
+                f"act: remove it with gymnasium.wrappers.TransformAction"
+            )
+
+
+def _one_line(space: gym.Space[Any]) -> str:
+    return " ".join(str(space).split())

@@ -1,0 +1,83 @@
+"""Robots paid for running forward: actions held for several steps, and an exact reward.
+
+Gymnasium pays the finite difference of the position, (x' - x) / dt, which the observation lacks.
+Appending the environment's own x-velocity to the observation makes the reward a function of the
+transition.
+"""
+
+from typing import Any
+
+import gymnasium as gym
+import jax.numpy as jnp
+import numpy as np
+
+from duopoly.world.task import RewardFn, TerminatedFn
+
+
+class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
+    """Holds each action for k environment steps and appends their mean x-velocity w.
+
+    The reward of an action is the sum over its steps, of which each earns
+
+        v + alive_bonus · [healthy] - control_cost · |a|²,
+
+    v the step's x-velocity. A fall ends the action early. A step that it cut off earned nothing,
+    so it enters the mean with the velocity that would have: control_cost · |a|² - alive_bonus.
+    Then `forward_reward` is exact for every transition.
+
+    ``info["env_steps"]`` counts the steps really made. The environment's own time limit must be a
+    multiple of k steps.
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], num_steps: int, alive_bonus: float, control_cost: float
+    ) -> None:
+        super().__init__(env)
+        self._num_steps = num_steps
+        self._alive_bonus = alive_bonus
+        self._control_cost = control_cost
+        inner = env.observation_space
+        assert isinstance(inner, gym.spaces.Box)
+        self.observation_space = gym.spaces.Box(
+            low=np.append(inner.low, -np.inf), high=np.append(inner.high, np.inf), dtype=np.float64
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        obs, info = self.env.reset(seed=seed, options=options)
+        return np.append(obs, 0.0), info
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward, velocity_sum, num_made = 0.0, 0.0, 0
+        terminated = truncated = False
+        obs, info = np.empty(0), {}
+        while num_made < self._num_steps and not (terminated or truncated):
+            obs, step_reward, terminated, truncated, info = self.env.step(action)
+            reward += float(step_reward)
+            velocity_sum += info["x_velocity"]
+            num_made += 1
+        if num_cut := self._num_steps - num_made:
+            free_velocity = self._control_cost * float(action @ action) - self._alive_bonus
+            velocity_sum += num_cut * free_velocity
+        info["env_steps"] = num_made
+        obs = np.append(obs, velocity_sum / self._num_steps)
+        return obs, reward, terminated, truncated, info
+
+
+def forward_reward(
+    num_steps: int, alive_bonus: float, control_cost: float, terminated_fn: TerminatedFn
+) -> RewardFn:
+    """The reward of one action under `HoldAction`, with w the last component of next_obs:
+
+        k · (w + h - control_cost · |a|²),   h = alive_bonus · (1 if healthy else (k - 1) / k).
+
+    With k = 1 this is Gymnasium's v5 rule, in which the step of the fall pays no alive bonus.
+    """
+
+    def reward_fn(obs, action, next_obs):
+        share = jnp.where(terminated_fn(obs, action, next_obs), (num_steps - 1) / num_steps, 1.0)
+        cost = control_cost * jnp.sum(jnp.square(action))
+        return num_steps * (next_obs[-1] + alive_bonus * share - cost)
+
+    return reward_fn

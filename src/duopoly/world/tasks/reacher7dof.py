@@ -1,0 +1,163 @@
+"""A 7-joint arm that brings its fingertip to a random target in space.
+
+The arm, reward and reset follow mjrl's ``mjrl_reacher_7dof-v0``; the model file is our own. mjrl
+states no success threshold: here the fingertip must end within the target's radius.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (MuJoCo's compiled modules carry no types.)
+
+import math
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+
+from duopoly.types import Episode
+from duopoly.world.registration import REACHER_7DOF
+from duopoly.world.task import Task, TaskError
+from duopoly.world.tasks import SUMMARIES
+
+MODEL_FILE = Path(__file__).parent / "assets" / "reacher7dof.xml"
+FRAME_SKIP = 4
+"""Simulation steps of 0.01 s per action."""
+DT = 0.04
+"""Duration of an action, in s."""
+HORIZON = 50
+TARGET_BOX = np.array([[-0.3, -0.2, -0.25], [0.3, 0.2, 0.25]])
+"""Lowest and highest corner of the box in which targets are drawn, in m."""
+SUCCESS_DISTANCE = 0.05
+"""In m; the radius of the target."""
+FINGERTIP = slice(14, 17)
+TARGET = slice(17, 20)
+
+
+class Reacher7DOFEnv(MujocoEnv):
+    """The arm as a Gymnasium environment.
+
+    Action [7]: torques in units of 20 N·m (first joint) or 10 N·m (the others), in [-1, 1].
+    Observation [20], clipped to ±10: joint angles (7, rad), joint velocities times the duration
+    of an action (7, rad), fingertip (3, m), target (3, m).
+
+    The fingertip is read as MuJoCo leaves it after a step, as in mjrl: it lags the joint angles
+    by one simulation step of 0.01 s.
+    """
+
+    metadata = {  # noqa: RUF012
+        "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
+        "render_fps": 25,
+    }
+
+    def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
+        space = gym.spaces.Box(-10.0, 10.0, shape=(20,), dtype=np.float64)
+        super().__init__(
+            str(MODEL_FILE),
+            FRAME_SKIP,
+            space,
+            render_mode=render_mode,
+            **{"camera_name": "view", **render_options},
+        )
+        self._fingertip = self.data.site("fingertip").xpos
+        self._target = self.data.mocap_pos[0]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Arm at rest, stretched out; target drawn from `TARGET_BOX`.
+
+        ``options={"target": [x, y, z]}`` places the target instead.
+
+        Raises:
+            TaskError: an unknown option, or a target that is not three finite numbers.
+        """
+        target = _read_target(options)
+        super().reset(seed=seed)
+        drawn = self.np_random.uniform(*TARGET_BOX)
+        self._target[:] = drawn if target is None else target
+        mujoco.mj_forward(self.model, self.data)
+        obs = self._observe()
+        return obs, {"distance": _errors(obs)[1]}
+
+    def reset_model(self) -> np.ndarray:
+        """Arm at rest; the simulation has just been reset."""
+        return self._observe()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, FRAME_SKIP)
+        obs = self._observe()
+        if self.render_mode == "human":
+            self.render()
+        sum_of_errors, distance = _errors(obs)
+        return obs, -sum_of_errors - 5.0 * distance, False, False, {"distance": distance}
+
+    def _observe(self) -> np.ndarray:
+        data = self.data
+        obs = np.concatenate((data.qpos, data.qvel * DT, self._fingertip, self._target))
+        return obs.clip(-10.0, 10.0)
+
+
+def _errors(obs: np.ndarray) -> tuple[float, float]:
+    """The 1-norm and the 2-norm of fingertip minus target, in m."""
+    x, y, z = (obs[FINGERTIP] - obs[TARGET]).tolist()
+    return abs(x) + abs(y) + abs(z), math.sqrt(x * x + y * y + z * z)
+
+
+def _read_target(options: dict[str, Any] | None) -> np.ndarray | None:
+    if not options:
+        return None
+    if unknown := set(options) - {"target"}:
+        raise TaskError(f"Reacher7DOF: unknown reset option {sorted(unknown)}; there is 'target'")
+    try:
+        target = np.asarray(options["target"], dtype=np.float64)
+    except (TypeError, ValueError):
+        target = np.empty(0)
+    if target.shape != (3,) or not np.isfinite(target).all():
+        raise TaskError(
+            f"Reacher7DOF: target = {options['target']!r}, must be three finite numbers (m)"
+        )
+    return target
+
+
+def reacher_reward(obs, action, next_obs):  # noqa: ARG001
+    """-‖f - g‖₁ - 5 ‖f - g‖₂ with the fingertip f and the target g after the action, in m."""
+    error = next_obs[FINGERTIP] - next_obs[TARGET]
+    # The tiny constant keeps the gradient finite at the target itself.
+    distance = jnp.sqrt(jnp.sum(jnp.square(error)) + 1e-16)
+    return -jnp.sum(jnp.abs(error)) - 5.0 * distance
+
+
+def never_terminated(obs, action, next_obs):  # noqa: ARG001
+    """Only the horizon ends an episode."""
+    return jnp.zeros((), dtype=bool)
+
+
+def distances(episode: Episode) -> np.ndarray:
+    """Distance between fingertip and target after each action, ``[T]`` in m."""
+    return np.linalg.norm(episode.next_obs[:, FINGERTIP] - episode.next_obs[:, TARGET], axis=1)
+
+
+def reached(episode: Episode) -> bool:
+    """Whether the episode ended with the fingertip inside the target."""
+    return bool(distances(episode)[-1] < SUCCESS_DISTANCE)
+
+
+def make_reacher(render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """The registered environment with its time limit."""
+    return gym.make(REACHER_7DOF, render_mode=render_mode, disable_env_checker=True)
+
+
+TASK = Task(
+    name="Reacher7DOF",
+    summary=SUMMARIES["Reacher7DOF"],
+    make=make_reacher,
+    horizon=HORIZON,
+    reward_fn=reacher_reward,
+    terminated_fn=never_terminated,
+    success_fn=reached,
+    constant=tuple(range(TARGET.start, TARGET.stop)),
+)

@@ -1,0 +1,144 @@
+"""What is mistyped is told in one line, at once, and before JAX is loaded."""
+
+import contextlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from duopoly.app import cli
+from duopoly.app.commands import Train
+from duopoly.app.parsing import parse
+from duopoly.presets import preset
+
+MISTAKES = {
+    "trian": "duopoly: unknown command 'trian'; did you mean 'train'?",
+    "--verison": "duopoly: unknown flag '--verison'; did you mean '--version'?",
+    "train": "duopoly train: TASK is missing; see --help",
+    "train Hoper-v5": "duopoly train: unknown task 'Hoper-v5'; did you mean Hopper-v5?",
+    "train Hopper-v5 again": "duopoly train: unexpected argument 'again'; see --help",
+    "train Hopper-v5 --sed 1": "duopoly train: unknown flag --sed; did you mean '--seed'?",
+    "train Hopper-v5 -x": "duopoly train: unknown flag -x",
+    "train Hopper-v5 --seed": "duopoly train: --seed needs a value",
+    "train Hopper-v5 --seed --resume": "duopoly train: --seed needs a value",
+    "train Hopper-v5 --seed -1": "duopoly train: --seed -1: must be in [0, 2,147,483,647]",
+    "train Hopper-v5 --seed 1.5": "duopoly train: --seed '1.5': must be a whole number",
+    "train Hopper-v5 --steps 0": "duopoly train: --steps 0: must be in [1, 1,000,000,000,000]",
+    "train Hopper-v5 --steps 1e4": "duopoly train: --steps '1e4': must be a whole number",
+    "train Hopper-v5 --resume=yes": "duopoly train: --resume takes no value, got 'yes'",
+    "train Hopper-v5 --algorithm pall": (
+        "duopoly train: --algorithm 'pall': must be one of pal, mal, gda, br; did you mean 'pal'?"
+    ),
+    "train Hopper-v5 --model.batch-sise 3": (
+        "duopoly train: unknown flag --model.batch-sise; did you mean '--model.batch-size'?"
+    ),
+    "train Hopper-v5 --model.batch-size 0": (
+        "duopoly train: --model.batch-size 0: must be at least 1"
+    ),
+    "train Hopper-v5 --model.hidden 8 x": (
+        "duopoly train: --model.hidden 'x': must be a whole number"
+    ),
+    "train Hopper-v5 --model.hidden 8 0": "duopoly train: --model.hidden 0: must be at least 1",
+    "train Hopper-v5 --policy.discount 1.5": (
+        "duopoly train: --policy.discount 1.5: must be in [0, 1]"
+    ),
+    "train Hopper-v5 --policy.discount nan": (
+        "duopoly train: --policy.discount 'nan': must be a finite number"
+    ),
+    "train Hopper-v5 --model.activation silo": (
+        "duopoly train: --model.activation 'silo': must be one of relu, silu, tanh; "
+        "did you mean 'silu'?"
+    ),
+    "evaluate": "duopoly evaluate: RUN is missing; see --help",
+    "evaluate nowhere": "duopoly evaluate: nowhere is not a run: it has no settings.json",
+    "evaluate nowhere --episodes 0": ("duopoly evaluate: --episodes 0: must be in [1, 1,000,000]"),
+    "plot": "duopoly plot: RUNS is missing; see --help",
+    "plot nowhere": "duopoly plot: nowhere is not a run: it has no settings.json",
+    "video nowhere": "duopoly video: nowhere is not a run: it has no settings.json",
+    "tasks all": "duopoly tasks: unexpected argument 'all'; see --help",
+}
+
+
+@pytest.mark.parametrize(("line", "message"), MISTAKES.items(), ids=MISTAKES.keys())
+def test_mistake_is_told_in_one_line(line, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(line.split())
+    assert stop.value.code == 2
+    assert capsys.readouterr() == ("", message + "\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train Hoper-v5",
+        "train Hopper-v5 --policy.discount 1.5",
+        "plot nowhere",
+        "train Hopper-v5 --out full",
+    ],
+)
+def test_refused_within_three_seconds_without_jax(line, tmp_path):
+    full = tmp_path / "full" / "Hopper-v5" / "pal" / "seed_0"
+    full.mkdir(parents=True)
+    (full / "notes.txt").write_text("mine")
+    code = (
+        "import sys\n"
+        "from duopoly.app.cli import main\n"
+        "try:\n"
+        f"    main({line.split()!r})\n"
+        "finally:\n"
+        "    assert not {'jax', 'mujoco', 'gymnasium'} & set(sys.modules)\n"
+    )
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        close_fds=False,
+    )
+    assert time.monotonic() - begin < 3.0
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+
+
+def test_defaults_come_from_the_preset():
+    command = parse(["train", "Reacher7DOF"])
+    found = preset("Reacher7DOF", "pal")
+    assert isinstance(command, Train)
+    assert (command.settings, command.steps) == (found.settings, found.num_env_steps)
+
+
+def test_every_kind_of_flag_is_understood():
+    words = "train duopoly/Reacher7DOF-v0 --algorithm=mal --model.hidden 8 9 --policy.discount 0.5"
+    command = parse([*words.split(), "--policy.initial-log-std", "-1.5", "--seed", "3", "--resume"])
+    assert isinstance(command, Train)
+    assert (command.task, command.algorithm, command.seed) == ("Reacher7DOF", "mal", 3)
+    assert (command.settings.model.hidden, command.settings.policy.discount) == ((8, 9), 0.5)
+    assert (command.settings.policy.initial_log_std, command.resume) == (-1.5, True)
+
+
+def test_tiny_flags_give_the_tiny_settings(tiny_flags, identity):
+    command = parse(["train", identity.task, *tiny_flags])
+    assert isinstance(command, Train)
+    assert command.settings == identity.settings
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("--help", "evaluate"),
+        ("--version", "duopoly "),
+        ("train --help", "--model.batch-size"),
+        ("train Reacher7DOF --help", f"(default: {preset('Reacher7DOF', 'pal').num_env_steps})"),
+        ("plot --help", "RUN"),
+        ("tasks", "Reacher7DOF"),
+    ],
+)
+def test_help(line, part, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with contextlib.suppress(SystemExit):
+        cli.main(line.split())
+    assert part in capsys.readouterr().out

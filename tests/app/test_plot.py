@@ -1,0 +1,91 @@
+"""Curves: what is drawn is what was recorded, and pictures appear."""
+
+import numpy as np
+import pytest
+
+from duopoly.app import plot
+from duopoly.app.errors import UsageError
+from duopoly.app.identity import Identity
+from duopoly.app.metrics import ProgressTable
+from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve
+from duopoly.app.rundir import RunDirectory
+from duopoly.settings import Settings
+
+PNG = b"\x89PNG\r\n"
+
+
+def curve(seed: int, steps, returns, algorithm="pal", task="Reacher7DOF", success=np.nan) -> Curve:
+    steps, returns = np.array(steps, float), np.array(returns, float)
+    metrics = {
+        plot.RETURN: returns,
+        plot.SUCCESS: np.full(len(steps), success),
+        plot.IMAGINED: returns + 1.0,
+    }
+    return Curve(task, algorithm, seed, steps, metrics)
+
+
+def write_run(path, rows) -> RunDirectory:
+    run = RunDirectory(path)
+    path.mkdir()
+    run.write_identity(Identity("Hopper-v5", "pal", 0, 100, Settings()))
+    table = ProgressTable(run.progress, num_rounds=0)
+    for row in rows:
+        table.append(row)
+    return run
+
+
+def test_a_run_is_read(tmp_path):
+    rows = [{"time/total_timesteps": 10, RETURN: 1.0}, {"time/total_timesteps": 20, RETURN: 3.0}]
+    found = read_curve(write_run(tmp_path / "run", rows))
+    assert (found.task, found.algorithm, found.seed) == ("Hopper-v5", "pal", 0)
+    np.testing.assert_array_equal(found.known(RETURN), [[10, 20], [1, 3]])
+    assert found.known(plot.SUCCESS)[0].size == 0
+
+
+@pytest.mark.parametrize("rows", [[], [{"time/total_timesteps": 10, RETURN: np.nan}]])
+def test_a_run_without_an_evaluation_is_refused(tmp_path, rows):
+    with pytest.raises(UsageError, match="no evaluated round yet"):
+        read_curve(write_run(tmp_path / "run", rows))
+
+
+def test_seeds_meet_where_all_have_data():
+    curves = [curve(0, [0, 10, 20], [0, 10, 20]), curve(1, [5, 15], [5, 15])]
+    steps, mean, low, high = over_seeds(curves, RETURN)
+    np.testing.assert_array_equal(steps, [5, 10, 15])
+    np.testing.assert_allclose([mean, low, high], [[5, 10, 15]] * 3)
+
+
+def test_seeds_that_never_meet_are_refused():
+    curves = [curve(0, [0, 10], [0, 1]), curve(1, [20, 30], [0, 1])]
+    with pytest.raises(UsageError, match="have no steps in common"):
+        over_seeds(curves, RETURN)
+
+
+def test_one_run_and_many_are_drawn(tmp_path):
+    draw([curve(0, [0, 10], [0, 1])], tmp_path / "one.png")
+    many = [
+        curve(seed, [0, 1000, 2000], [0, seed, 2], algorithm=algorithm, success=0.5)
+        for seed in range(3)
+        for algorithm in ("pal", "mal")
+    ]
+    draw(many, tmp_path / "deep" / "many.png")
+    for name in ("one.png", "deep/many.png"):
+        assert (tmp_path / name).read_bytes().startswith(PNG)
+
+
+def test_different_tasks_are_refused(tmp_path):
+    curves = [curve(0, [0], [0]), curve(0, [0], [0], task="Hopper-v5")]
+    with pytest.raises(UsageError, match="one task, not Hopper-v5 and Reacher7DOF"):
+        draw(curves, tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["x", "x.exe", "x.mp4"])
+def test_an_unknown_kind_of_picture_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=r"must end in one of .*\.png"):
+        draw([curve(0, [0, 1], [0, 1])], tmp_path / name)
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        draw([curve(0, [0, 1], [0, 1])], tmp_path / "file" / "x.png")

@@ -1,0 +1,22 @@
+"""What every test runs under: shapes and types checked at each call, no silent broadcasting.
+
+The import hook checks the annotations of every function in `duopoly`, array shapes included. It
+must be in place before the first import of the package, so no test module may be imported earlier.
+"""
+
+import os
+
+_num_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _num_workers > 1:
+    # Parallel test processes share the cores; left alone, each would start a thread per core.
+    _num_threads = str(max(1, (os.cpu_count() or 1) // _num_workers))
+    os.environ.setdefault("PJRT_NPROC", _num_threads)  # XLA's thread pool
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", _num_threads)  # NumPy's
+
+import jax
+import jaxtyping
+
+# An int may stand where a float is asked for, as PEP 484 has it.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+jaxtyping.install_import_hook("duopoly", CHECKER)
+jax.config.update("jax_numpy_rank_promotion", "raise")

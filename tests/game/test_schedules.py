@@ -1,0 +1,180 @@
+"""The four schedules: who plays against whom, and on whose data."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from probes import POINT, TINY
+
+from duopoly import game, moves
+from duopoly.game import BR, GDA, MAL, PAL, SCHEDULES, Move, Schedule
+from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.fit import ModelState, fit_model
+from duopoly.moves import GameState, Table, fresh_data, knowledge_of, start_states
+from duopoly.policy.gaussian import numpy_policy
+from duopoly.policy.improve import PolicyState, improve_policy
+from duopoly.presets import ALGORITHMS
+from duopoly.settings import Degree
+from duopoly.types import Transitions
+from duopoly.world.interaction import collect
+
+SEED = 3
+
+
+def play_rounds(schedule: Schedule, num_rounds: int) -> list[game.Round]:
+    steps = 200 + 60 * (num_rounds - 1)
+    return list(game.play(POINT, TINY, schedule, SEED, num_env_steps=steps))
+
+
+def keys_of_round(index: int) -> tuple[jax.Array, jax.Array]:
+    key = jax.random.fold_in(moves.key_of(SEED, moves.Purpose.ROUND), index)
+    return tuple(jax.random.split(key))
+
+
+def improved_against(
+    model: ModelState, before: GameState, after: GameState, schedule: Schedule, index: int
+) -> PolicyState:
+    """Repeat a policy move by hand, against a model of our choice."""
+    table = Table(POINT, TINY, SEED)
+    world = LearnedWorld(model.ensemble, knowledge_of(POINT))
+    policy = before.players.policy
+    _, key = keys_of_round(index)
+    for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
+        policy, _ = improve_policy(key_step, policy, world, start_states(table, after), TINY)
+    return policy
+
+
+def fitted_on(data: Transitions, before: GameState, schedule: Schedule, index: int) -> ModelState:
+    """Repeat a model move by hand, on data of our choice."""
+    key, _ = keys_of_round(index)
+    epochs = TINY.model.epochs.at(schedule.model_effort)
+    return fit_model(key, before.players.model, data, TINY.model, epochs)[0]
+
+
+def same(a: object, b: object) -> bool:
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(x, y) for x, y in leaves)
+
+
+@pytest.mark.parametrize("schedule", [GDA, BR], ids=lambda s: s.name)
+def test_at_once_means_the_policy_faces_the_old_model(schedule: Schedule) -> None:
+    rounds = play_rounds(schedule, 2)
+    old, new = rounds[0].state, rounds[1].state
+    against_old = improved_against(old.players.model, old, new, schedule, 1)
+    against_new = improved_against(new.players.model, old, new, schedule, 1)
+    assert same(new.players.policy, against_old)
+    assert not same(new.players.policy, against_new)
+
+
+def test_pal_faces_the_freshly_fitted_model() -> None:
+    rounds = play_rounds(PAL, 2)
+    old, new = rounds[0].state, rounds[1].state
+    assert same(
+        new.players.policy, improved_against(new.players.model, old, new, PAL, 1)
+    )
+    assert not same(
+        new.players.policy, improved_against(old.players.model, old, new, PAL, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "collects_with_new"),
+    [(GDA, False), (BR, False), (PAL, False), (MAL, True)],
+    ids=lambda x: getattr(x, "name", None),
+)
+def test_whose_data_the_model_gets(schedule: Schedule, collects_with_new: bool) -> None:
+    rounds = play_rounds(schedule, 2)
+    old, new = rounds[0].state, rounds[1].state
+    collector = new if collects_with_new else old
+    policy = numpy_policy(collector.players.policy.policy)
+    env = POINT.make(None)
+    episodes = collect(env, POINT, policy.sample, 60, SEED, 1).episodes
+    expected = np.concatenate([episode.obs for episode in episodes])
+    fresh = new.buffer.obs[-new.buffer.num_fresh :]
+    np.testing.assert_array_equal(fresh, expected)
+    assert not same(old.players.policy, new.players.policy)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
+def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
+    rounds = play_rounds(schedule, 2)
+    old, new = rounds[0].state, rounds[1].state
+    memories = {
+        game.Memory.FRESH: fresh_data(Table(POINT, TINY, SEED), new),
+        game.Memory.WINDOW: new.buffer.latest(TINY.model.window),
+        game.Memory.EVERYTHING: new.buffer.latest(TINY.model.capacity),
+    }
+    for memory, data in memories.items():
+        model = fitted_on(data, old, schedule, 1)
+        assert same(new.players.model, model) == (memory is schedule.memory)
+    assert int(memories[game.Memory.EVERYTHING].count) == 260
+
+
+def test_mal_optimises_then_collects_then_fits() -> None:
+    rounds = play_rounds(MAL, 2)
+    old, new = rounds[0].state, rounds[1].state
+    # The policy moves before the collection of its round: it starts from the old data only.
+    assert same(
+        new.players.policy, improved_against(old.players.model, old, old, MAL, 1)
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
+def test_no_policy_moves_against_a_model_that_saw_no_data(schedule: Schedule) -> None:
+    first = play_rounds(schedule, 1)[0]
+    untouched = moves.start(POINT, TINY, SEED).players.policy.policy.network
+    fits_first = any(
+        Move.FIT in early
+        for early, late in itertools.combinations(schedule.stages, 2)
+        if Move.IMPROVE in late
+    )
+    assert same(first.state.players.policy.policy.network, untouched) != fits_first
+
+
+def test_efforts_and_leaders_are_those_of_the_paper() -> None:
+    table = {s.name: (s.policy_effort, s.model_effort, s.leader.value) for s in SCHEDULES.values()}
+    assert table == {
+        "gda": (Degree.STEP, Degree.STEP, "nobody"),
+        "br": (Degree.CONVERGENCE, Degree.CONVERGENCE, "nobody"),
+        "pal": (Degree.CONSERVATIVE, Degree.CONVERGENCE, "policy"),
+        "mal": (Degree.CONVERGENCE, Degree.CONSERVATIVE, "model"),
+    }
+    assert set(ALGORITHMS) == set(SCHEDULES)
+
+
+def test_leader_loss_is_the_leaders_objective() -> None:
+    pal, mal, gda = (play_rounds(s, 2)[1].metrics for s in (PAL, MAL, GDA))
+    assert pal["game/leader_loss"] == -pal["game/policy_objective"]
+    assert mal["game/leader_loss"] == mal["game/model_objective"]
+    assert np.isnan(gda["game/leader_loss"])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
+def test_going_on_equals_never_stopping(schedule: Schedule) -> None:
+    whole = play_rounds(schedule, 3)
+    half = play_rounds(schedule, 2)[-1].state
+    rest = list(game.play(POINT, TINY, schedule, SEED, num_env_steps=320, state=half))
+    assert len(rest) == 1
+    assert same(whole[-1].state.players, rest[0].state.players)
+    for name, value in whole[-1].metrics.items():
+        if not name.startswith("time/") or name == "time/total_timesteps":
+            np.testing.assert_equal(rest[0].metrics[name], value, err_msg=name)
+
+
+def test_the_seed_decides_everything() -> None:
+    one, two = (play_rounds(PAL, 2)[-1].state for _ in range(2))
+    assert same(one.players, two.players)
+    other = list(game.play(POINT, TINY, PAL, SEED + 1, num_env_steps=260))[-1].state
+    assert not same(one.players, other.players)
+
+
+def test_budget_counts_every_step_and_evaluation_stays_out() -> None:
+    rounds = play_rounds(PAL, 3)
+    assert [r.state.env_steps for r in rounds] == [200, 260, 320]
+    assert len(rounds[-1].state.buffer) == 320
+    more = dataclasses.replace(TINY.evaluation, num_episodes=7)
+    settings = dataclasses.replace(TINY, evaluation=more)
+    judged = list(game.play(POINT, settings, PAL, SEED, num_env_steps=320))
+    assert same(judged[-1].state.players, rounds[-1].state.players)

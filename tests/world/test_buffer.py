@@ -1,0 +1,76 @@
+"""First in, first out, and back from a file."""
+
+import numpy as np
+import pytest
+
+from duopoly.types import Episode
+from duopoly.world.buffer import Buffer, BufferFormatError
+
+
+def episode(first: int, length: int) -> Episode:
+    rows = np.arange(first, first + length, dtype=np.float32)
+    obs = np.stack([rows, -rows], axis=1)
+    return Episode(obs, rows[:, None] / 100, rows, obs + 0.5, False, True, length)
+
+
+def test_the_oldest_transitions_leave_first() -> None:
+    before = Buffer.empty(2, 1, capacity=7).add([episode(0, 3), episode(10, 2)])
+    after = before.add([episode(20, 4)])
+    assert (len(before), len(after)) == (5, 7)
+    np.testing.assert_array_equal(after.obs[:, 0], [2, 10, 11, 20, 21, 22, 23])
+    np.testing.assert_array_equal(before.obs[:, 0], [0, 1, 2, 10, 11])
+
+
+def test_the_latest_are_padded_with_zeros() -> None:
+    buffer = Buffer.empty(2, 1, 100).add([episode(1, 3)]).add([episode(10, 2)])
+    few = buffer.latest(4)
+    np.testing.assert_array_equal(few.obs[:, 0], [2, 3, 10, 11])
+    np.testing.assert_array_equal(few.next_obs[:, 0], [2.5, 3.5, 10.5, 11.5])
+    assert few.count == 4
+    many = buffer.latest(8)
+    np.testing.assert_array_equal(many.obs[:, 0], [1, 2, 3, 10, 11, 0, 0, 0])
+    np.testing.assert_array_equal(many.action[5:], np.zeros((3, 1)))
+    assert many.count == 5
+    assert np.asarray(many.count).dtype == np.int32
+    fresh = buffer.latest_round(8)
+    np.testing.assert_array_equal(fresh.obs[:, 0], [10, 11, 0, 0, 0, 0, 0, 0])
+    assert fresh.count == 2
+    assert Buffer.empty(2, 1, 5).latest(3).count == 0
+
+
+def test_starts_are_first_observations() -> None:
+    buffer = Buffer.empty(2, 1, 7).add([episode(0, 3), episode(10, 2)]).add([episode(20, 4)])
+    np.testing.assert_array_equal(buffer.starts[:, 0], [10, 20])
+    np.testing.assert_array_equal(buffer.latest_starts(5)[:, 0], [20])
+    np.testing.assert_array_equal(buffer.latest_starts(3)[:, 0], [21])
+    assert Buffer.empty(2, 1, 7).starts.shape == (0, 2)
+
+
+def test_a_buffer_comes_back_exactly() -> None:
+    buffer = Buffer.empty(2, 1, 7).add([episode(0, 3)]).add([episode(20, 6)])
+    again = Buffer.from_arrays(buffer.arrays())
+    for name, array in buffer.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], array)
+        assert again.arrays()[name].dtype == array.dtype
+    np.testing.assert_array_equal(again.latest_round(9).obs, buffer.latest_round(9).obs)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("obs", np.zeros((3, 2)), "obs is float64"),
+        ("action", np.zeros((2, 1), np.float32), "action is float32"),
+        ("next_obs", np.zeros((3, 4), np.float32), "next_obs has shape"),
+        ("next_obs", np.full((3, 2), np.nan, np.float32), "not finite"),
+        ("first", np.zeros(3), "first is float64"),
+        ("capacity", np.array(2), "capacity of 2"),
+        ("num_fresh", np.array(4), "4 of them fresh"),
+    ],
+)
+def test_foreign_arrays_are_refused(name: str, array: np.ndarray, words: str) -> None:
+    arrays = Buffer.empty(2, 1, 7).add([episode(0, 3)]).arrays()
+    with pytest.raises(BufferFormatError, match=words):
+        Buffer.from_arrays({**arrays, name: array})
+    del arrays[name]
+    with pytest.raises(BufferFormatError, match=f"lacks {name}"):
+        Buffer.from_arrays(arrays)

@@ -1,0 +1,291 @@
+"""Seeds, budgets, and simulators that go wrong."""
+
+# ruff: noqa: ARG001, ARG002, ARG005
+# (Fakes take what the interface hands them.)
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from duopoly.types import Episode
+from duopoly.world.buffer import Buffer
+from duopoly.world.interaction import (
+    MAX_CONSECUTIVE_DROPS,
+    Drop,
+    EpisodeSeed,
+    SimulatorError,
+    collect,
+    evaluate,
+    run_episode,
+)
+from duopoly.world.task import Task
+from duopoly.world.tasks import get_task
+from duopoly.world.tasks.hopper import hopper_task
+
+REACHER = get_task("Reacher7DOF")
+HOPPER = get_task("Hopper-v5")
+
+
+def noise(num_actions: int):
+    return lambda obs, rng: rng.normal(size=num_actions)
+
+
+class Counter(gym.Env):
+    """Counts its steps; ``fault`` may replace what a step returns or raise."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def __init__(
+        self, fault: Callable[[int], Any] = lambda _: None, first: float = 0.0, end: int = 10**9
+    ) -> None:
+        self._fault, self._first, self._end = fault, first, end
+        self._time = 0
+        self._obs = np.zeros(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._time = 0
+        self._obs[:] = [self._first, self.np_random.uniform()]
+        return self._obs, {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self._time += 1
+        self._obs[0] = self._time
+        fault = self._fault(self._time)
+        if fault is not None:
+            return fault
+        return self._obs, 1.0, self._time >= self._end, False, {}
+
+
+def counter_task(horizon: int = 10, **kwargs: Any) -> Task:
+    return Task("Counter", "counts", lambda _: Counter(**kwargs), horizon)
+
+
+def same(one: Episode, other: Episode) -> bool:
+    arrays = ("obs", "action", "reward", "next_obs")
+    return all(np.array_equal(getattr(one, a), getattr(other, a)) for a in arrays)
+
+
+@pytest.mark.parametrize("name", ["Reacher7DOF", "Hopper-v5", "InvertedPendulum-v5"])
+def test_an_episode_is_bit_equal_whatever_ran_before(name: str) -> None:
+    task = get_task(name)
+    policy = noise(task.spec.action_dim)
+    long = collect(task.make(None), task, policy, 300, seed=3, round_index=7).episodes
+    assert len(long) > 2
+    env = task.make(None)
+    collect(env, task, policy, 20, seed=0, round_index=0)
+    alone = run_episode(env, task, policy, EpisodeSeed(3, "collect", 7, 1))
+    assert isinstance(alone, Episode)
+    assert same(alone, long[1])
+
+
+def test_every_part_of_the_address_changes_the_episode() -> None:
+    base = EpisodeSeed(0, "collect", 0, 0)
+    others = [base._replace(seed=1), base._replace(stream="evaluate"),
+              base._replace(round_index=1), base._replace(episode=1)]  # fmt: skip
+    env = REACHER.make(None)
+    episodes = [run_episode(env, REACHER, noise(7), seed) for seed in (base, *others)]
+    assert all(isinstance(episode, Episode) for episode in episodes)
+    assert len({episode.obs[0].tobytes() for episode in episodes}) == 5  # pyright: ignore
+    assert len({episode.action.tobytes() for episode in episodes}) == 5  # pyright: ignore
+
+
+def test_the_budget_is_used_exactly_and_cuts_the_last_episode() -> None:
+    gathered = collect(REACHER.make(None), REACHER, noise(7), 120, 0, 0)
+    assert [len(episode.obs) for episode in gathered.episodes] == [50, 50, 20]
+    assert [episode.truncated for episode in gathered.episodes] == [True, True, False]
+    assert [episode.complete for episode in gathered.episodes] == [True, True, False]
+    assert gathered.num_env_steps == 120
+
+
+@pytest.mark.parametrize("budget", [1, 2, 101, 300])
+def test_held_actions_leave_fewer_steps_than_one_action_needs(budget: int) -> None:
+    gathered = collect(HOPPER.make(None), HOPPER, noise(3), budget, 0, 0)
+    assert 0 <= budget - gathered.num_env_steps < HOPPER.action_repeat
+    for episode in gathered.episodes:
+        cut = 2 * len(episode.obs) - episode.num_env_steps
+        assert cut in ((0, 1) if episode.terminated else (0,))
+
+
+def test_the_horizon_ends_an_episode_that_the_world_does_not() -> None:
+    task = counter_task(horizon=7)
+    (episode,) = evaluate(task.make(None), task, noise(1), 1, 0, 0).episodes
+    assert len(episode.obs) == 7
+    assert episode.truncated
+    assert not episode.terminated
+
+
+def test_a_fall_on_the_last_action_is_a_fall() -> None:
+    task = counter_task(horizon=7, end=7)
+    (episode,) = evaluate(task.make(None), task, noise(1), 1, 0, 0).episodes
+    assert episode.terminated
+    assert not episode.truncated
+
+
+def test_arrays_that_the_environment_reuses_are_copied_and_follow_each_other() -> None:
+    task = counter_task(horizon=5)
+    (episode,) = evaluate(task.make(None), task, noise(1), 1, 0, 0).episodes
+    np.testing.assert_array_equal(episode.obs[:, 0], np.arange(5))
+    np.testing.assert_array_equal(episode.next_obs[:, 0], np.arange(1, 6))
+    assert {episode.obs.dtype, episode.action.dtype, episode.reward.dtype} == {np.dtype("f4")}
+    assert episode.return_ == 5.0
+
+
+def test_terminal_transitions_are_in_the_data_with_their_own_next_obs() -> None:
+    task = counter_task(end=3)
+    episodes = collect(task.make(None), task, noise(1), 9, 0, 0).episodes
+    assert [episode.terminated for episode in episodes] == [True] * 3
+    data = Buffer.empty(2, 1, 100).add(episodes).latest(9)
+    np.testing.assert_array_equal(data.next_obs[:, 0], [1, 2, 3] * 3)
+
+    fallen = collect(HOPPER.make(None), HOPPER, noise(3), 500, 0, 0).episodes[0]
+    assert fallen.terminated
+    assert HOPPER.terminated_fn is not None
+    assert HOPPER.terminated_fn(fallen.obs[-1], fallen.action[-1], fallen.next_obs[-1])  # pyright: ignore
+
+
+def test_actions_are_stored_clipped_and_taken_in_the_environments_units() -> None:
+    taken = []
+
+    class Recorder(Counter):
+        action_space = gym.spaces.Box(0, 10, (1,))
+
+        def step(self, action: np.ndarray) -> Any:
+            taken.append(action.copy())
+            return super().step(action)
+
+    task = Task("Recorder", "", lambda _: Recorder(), horizon=3)
+    wanted = iter([-7.0, 0.5, 7.0])
+    policy = lambda obs, rng: np.array([next(wanted)])  # noqa: E731
+    (episode,) = evaluate(task.make(None), task, policy, 1, 0, 0).episodes
+    np.testing.assert_array_equal(episode.action[:, 0], [-1.0, 0.5, 1.0])
+    np.testing.assert_array_equal(np.concatenate(taken), [0.0, 7.5, 10.0])
+
+
+class Poke(gym.Wrapper):
+    """Throws the simulation off course at one step of every ``every``-th episode."""
+
+    def __init__(self, env: gym.Env, at: int, every: int) -> None:
+        super().__init__(env)
+        self._at, self._every = at, every
+        self._episode, self._time = -1, 0
+
+    def reset(self, **kwargs: Any) -> Any:
+        self._episode += 1
+        self._time = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: np.ndarray) -> Any:
+        if self._episode % self._every == 1 and self._time == self._at:
+            self.env.unwrapped.data.qvel[0] = 1e14  # pyright: ignore
+        self._time += 1
+        return self.env.step(action)
+
+
+@pytest.mark.parametrize("task", [REACHER, hopper_task(2)], ids=["reacher", "hopper"])
+def test_a_diverging_simulation_is_dropped_counted_and_named(
+    task: Task, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # MuJoCo leaves its own log where it runs
+    env = Poke(task.make(None), at=2, every=4)
+    policy = noise(task.spec.action_dim)
+    gathered = collect(env, task, policy, 400, 0, 5)
+    assert len(gathered.drops) >= 1
+    drop = gathered.drops[0]
+    assert (drop.step, drop.seed.episode, drop.seed.round_index) == (2, 1, 5)
+    assert "BADQVEL" in str(drop)
+    assert "action 2" in str(drop)
+    assert drop.num_env_steps == 3 * task.action_repeat
+    assert 0 <= 400 - gathered.num_env_steps < task.action_repeat
+    clean = collect(task.make(None), task, policy, 400, 0, 5).episodes
+    assert same(gathered.episodes[0], clean[0])
+    assert same(gathered.episodes[1], clean[2])
+    data = Buffer.empty(task.spec.obs_dim, task.spec.action_dim, 500).add(gathered.episodes)
+    assert len(data) == sum(len(episode.obs) for episode in gathered.episodes)
+    assert np.abs(data.obs).max() < 1e3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("field", ["obs", "reward", "action", "first"])
+def test_unbelievable_numbers_drop_the_episode(field: str, value: float) -> None:
+    def fault(time: int) -> Any:
+        if time != 4 or field not in ("obs", "reward"):
+            return None
+        obs = np.array([value if field == "obs" else 0.0, 0.0])
+        return obs, value if field == "reward" else 1.0, False, False, {}
+
+    def policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.array([value if field == "action" and obs[0] == 3 else rng.normal()])
+
+    task = counter_task(fault=fault, first=value if field == "first" else 0.0)
+    outcome = run_episode(task.make(None), task, policy, EpisodeSeed(0, "collect", 0, 0))
+    assert isinstance(outcome, Drop)
+    assert outcome.step == (0 if field == "first" else 3)
+    assert outcome.num_env_steps == {"first": 0, "action": 3}.get(field, 4)
+    assert field in outcome.reason.replace("observation", "obs")
+
+
+def test_mujoco_never_sees_an_action_that_is_not_a_number() -> None:
+    policy = lambda obs, rng: np.full(7, np.nan)  # noqa: E731
+    outcome = run_episode(REACHER.make(None), REACHER, policy, EpisodeSeed(0, "collect", 0, 0))
+    assert isinstance(outcome, Drop)
+    assert outcome.num_env_steps == 0
+
+
+def test_an_action_of_the_wrong_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"action of shape \(1,\), expected \(7,\)"):
+        collect(REACHER.make(None), REACHER, noise(1), 50, 0, 0)
+
+
+@pytest.mark.parametrize("gather", [collect, evaluate])
+def test_too_many_drops_in_a_row_stop_the_run(gather: Any) -> None:
+    task = counter_task(first=np.nan)
+    with pytest.raises(SimulatorError, match=f"{MAX_CONSECUTIVE_DROPS} episodes in a row") as error:
+        gather(task.make(None), task, noise(1), 1_000, 0, 0)
+    assert "\n" not in str(error.value)
+
+
+def test_scattered_drops_do_not_stop_the_run() -> None:
+    env_steps = iter(range(1, 10**9))
+
+    def fault(time: int) -> Any:
+        broken = (np.full(2, np.nan), 0.0, False, False, {})
+        return broken if next(env_steps) % 15 == 0 else None
+
+    task = counter_task(fault=fault)
+    gathered = collect(task.make(None), task, noise(1), 1_000, 0, 0)
+    assert len(gathered.drops) > MAX_CONSECUTIVE_DROPS
+    assert gathered.num_env_steps == 1_000
+
+
+def raise_at_4(time: int) -> None:
+    if time == 4:
+        raise OSError("cable came loose")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (raise_at_4, "Counter: step failed at action 3 of episode 0 .*OSError: cable came loose"),
+        (lambda _: (np.zeros(2), 0.0, False, {}), "Counter: step failed at action 0.*unpack"),
+        (lambda _: (np.zeros(3), 0.0, False, False, {}), r"shape \(3,\), expected \(2,\)"),
+    ],
+)
+def test_an_environment_that_raises_is_named(fault: Any, words: str) -> None:
+    task = counter_task(fault=fault)
+    with pytest.raises(SimulatorError, match=words):
+        collect(task.make(None), task, noise(1), 20, 0, 0)
+
+
+def test_an_environment_that_cannot_reset_is_named() -> None:
+    class Stuck(Counter):
+        def reset(self, **kwargs: Any) -> Any:
+            raise OSError("no such robot")
+
+    task = Task("Stuck", "", lambda _: Stuck(), 5)
+    with pytest.raises(SimulatorError, match=r"Stuck: reset failed in episode 0 .*no such robot"):
+        evaluate(task.make(None), task, noise(1), 1, 0, 0)

@@ -1,0 +1,78 @@
+"""Which spaces are accepted, and how actions are scaled."""
+
+# ruff: noqa: ARG005
+# (Fakes take what the interface hands them.)
+
+import gymnasium as gym
+import jax
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, Space
+
+from duopoly.world.task import Task, TaskError, inspect_spaces, to_env_units
+
+OBS = Box(-np.inf, np.inf, (3,))
+ACTION = Box(np.array([-1, 0], np.float32), np.array([1, 5], np.float32))
+
+
+class Spaces(gym.Env):
+    def __init__(self, observation_space: Space, action_space: Space) -> None:
+        self.observation_space = observation_space
+        self.action_space = action_space
+
+
+def test_sizes_and_bounds_are_read() -> None:
+    spec = inspect_spaces(Spaces(OBS, ACTION), "it")
+    assert (spec.obs_dim, spec.action_dim) == (3, 2)
+    np.testing.assert_array_equal(spec.action_low, [-1, 0])
+    np.testing.assert_array_equal(spec.action_high, [1, 5])
+
+
+@pytest.mark.parametrize(
+    ("obs_space", "action_space", "words"),
+    [
+        (Discrete(4), ACTION, r"observation space is Discrete\(4\).*flat Box"),
+        (Dict(a=OBS), ACTION, "observation space is Dict.*FlattenObservation"),
+        (Box(0, 255, (8, 8, 3), np.uint8), ACTION, r"image \(8, 8, 3\).*observes its state"),
+        (Box(-1, 1, (2, 2)), ACTION, r"shape \(2, 2\)"),
+        (OBS, Discrete(2), r"action space is Discrete\(2\)"),
+        (OBS, Box(-np.inf, np.inf, (2,)), r"component 0 has bounds \[-inf, inf\].*finite"),
+        (OBS, Box(np.array([-1, 0.5], np.float32), np.array([1, 0.5], np.float32)),
+         r"component 1 has bounds \[0.5, 0.5\].*cannot act"),
+        (OBS, Box(0, 3, (2,), np.int64), "dtype int64"),
+    ],
+)  # fmt: skip
+def test_other_spaces_are_refused_in_one_line(
+    obs_space: Space, action_space: Space, words: str
+) -> None:
+    task = Task("it", "", make=lambda _: Spaces(obs_space, action_space), horizon=5)
+    with pytest.raises(TaskError, match=f"^it: .*{words}") as error:
+        _ = task.spec
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_that_contradicts_itself_is_refused() -> None:
+    def make(_: str | None) -> gym.Env:
+        return Spaces(OBS, ACTION)
+
+    with pytest.raises(TaskError, match="horizon = 0"):
+        Task("it", "", make, horizon=0)
+    with pytest.raises(TaskError, match="compute_fn"):
+        Task("it", "", make, horizon=1, computed=(0,))
+    with pytest.raises(TaskError, match=r"\[1\] are constant and computed"):
+        Task("it", "", make, 1, constant=(1,), computed=(1,), compute_fn=lambda o, a, n: n)
+    with pytest.raises(TaskError, match="component 3 does not exist"):
+        _ = Task("it", "", make, horizon=1, constant=(3,)).spec
+    assert Task("it", "", make, horizon=1, constant=(1,)).learned == (0, 2)
+
+
+@pytest.mark.parametrize("scale", [to_env_units, jax.vmap(to_env_units, (0, None, None))])
+def test_actions_are_clipped_and_scaled(scale) -> None:
+    low, high = np.float32([-1, 0.1]), np.float32([1, 0.7])
+    policy_units = np.float32([[0, 0], [1, 1], [-1, -1], [9, -9], [0.5, 0.5]])
+    expected = [[0, 0.4], [1, 0.7], [-1, 0.1], [1, 0.1], [0.5, 0.55]]
+    scaled = np.asarray(scale(policy_units, low, high))
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6)
+    assert (scaled >= low).all()
+    assert (scaled <= high).all()
+    assert scaled.dtype == np.float32

@@ -1,0 +1,199 @@
+"""Tasks against their real environments, and the environments against their sources."""
+
+# ruff: noqa: ARG005
+# (Fakes take what the interface hands them.)
+
+import subprocess
+import sys
+
+import gymnasium as gym
+import jax
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from duopoly.world import registration
+from duopoly.world.interaction import collect
+from duopoly.world.task import Task, TaskError
+from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name, get_task
+from duopoly.world.tasks.hopper import hopper_task
+from duopoly.world.tasks.reacher7dof import TARGET, distances
+
+
+def random_policy(num_actions: int, scale: float = 1.0):
+    return lambda obs, rng: scale * rng.uniform(-1, 1, num_actions)
+
+
+@pytest.mark.parametrize(
+    ("task", "scale", "num_actions"),
+    [
+        (get_task("Reacher7DOF"), 1.0, 5_000),
+        (get_task("InvertedPendulum-v5"), 0.3, 5_000),
+        (hopper_task(action_repeat=2), 0.8, 5_000),
+        (hopper_task(action_repeat=1), 1.0, 5_000),
+        (hopper_task(action_repeat=5), 1.0, 1_000),
+    ],
+    ids=["reacher", "pendulum", "hopper-2", "hopper-1", "hopper-5"],
+)
+def test_reward_and_termination_are_those_of_the_environment(
+    task: Task, scale: float, num_actions: int
+) -> None:
+    env = task.make(None)
+    policy = random_policy(task.spec.action_dim, scale)
+    episodes = collect(env, task, policy, num_actions * task.action_repeat, 0, 0).episodes
+    assert sum(len(episode.obs) for episode in episodes) >= num_actions
+    ends = [episode.terminated for episode in episodes]
+    assert any(ends) != (task.name == "Reacher7DOF")
+
+    obs, action, next_obs, reward = (
+        np.concatenate([getattr(episode, name) for episode in episodes])
+        for name in ("obs", "action", "next_obs", "reward")
+    )
+    action = task.spec.to_env_units(action)
+    assert task.reward_fn is not None
+    assert task.terminated_fn is not None
+    np.testing.assert_allclose(
+        jax.vmap(task.reward_fn)(obs, action, next_obs), reward, atol=1e-5, rtol=0
+    )
+    terminated = np.concatenate(
+        [np.arange(len(e.obs)) == len(e.obs) - 1 if e.terminated else np.zeros(len(e.obs), bool)
+         for e in episodes]
+    )  # fmt: skip
+    np.testing.assert_array_equal(jax.vmap(task.terminated_fn)(obs, action, next_obs), terminated)
+
+
+@pytest.mark.parametrize("action_repeat", [2, 5])
+def test_hopper_pays_the_sum_of_the_rewards_of_the_steps_it_makes(action_repeat: int) -> None:
+    held, plain = hopper_task(action_repeat).make(None), gym.make("Hopper-v5")
+    rng = np.random.default_rng(0)
+    cut = 0
+    for seed in range(20):
+        np.testing.assert_array_equal(held.reset(seed=seed)[0][:-1], plain.reset(seed=seed)[0])
+        terminated = False
+        while not terminated:
+            action = rng.uniform(-1, 1, 3).astype(np.float32)
+            obs, reward, terminated, _, info = held.step(action)
+            steps = [plain.step(action) for _ in range(info["env_steps"])]
+            np.testing.assert_array_equal(obs[:-1], steps[-1][0])
+            assert reward == pytest.approx(sum(step[1] for step in steps), abs=1e-12)
+            assert terminated == steps[-1][2]
+            if info["env_steps"] == action_repeat:
+                velocities = [step[4]["x_velocity"] for step in steps]
+                assert obs[-1] == pytest.approx(np.mean(velocities), abs=1e-12)
+            else:
+                assert terminated
+                cut += 1
+    assert cut > 0
+    held.close()
+    plain.close()
+
+
+def test_reacher_reproduces_the_rows_measured_with_mjrl() -> None:
+    env = get_task("Reacher7DOF").make(None)
+    target = np.random.default_rng(0).uniform((-0.3, -0.2, -0.25), (0.3, 0.2, 0.25))
+    obs, _ = env.reset(options={"target": target})
+    np.testing.assert_allclose(obs[14:], [0.821, -0.6, 0.0, *target], atol=1e-9)
+    rng = np.random.default_rng(1)
+    rows = [env.step(rng.uniform(-1, 1, 7)) for _ in range(50)]
+    obs = [row[0] for row in rows]
+    reward = [row[1] for row in rows]
+    q = (-0.01125, 0.16795, 0.12997, -0.39872, -0.40743, -0.47301, 0.80776)
+    np.testing.assert_allclose(obs[9][:7], q, atol=6e-6)
+    np.testing.assert_allclose(obs[9][14:17], (0.80952, -0.62725, 0.00104), atol=6e-6)
+    np.testing.assert_allclose(obs[49][14:17], (0.47482, -0.78238, -0.02586), atol=6e-6)
+    expected = (-6.098494, -6.152943, -5.385803)
+    np.testing.assert_allclose([reward[0], reward[9], reward[49]], expected, atol=6e-7)
+    assert [row[3] for row in rows] == [False] * 49 + [True]
+
+
+def test_reacher_has_the_masses_of_its_source() -> None:
+    model = get_task("Reacher7DOF").make(None).unwrapped.model  # pyright: ignore
+    masses = {"shoulder_pan": 24.312, "shoulder_lift": 10.472, "upper_arm_roll": 0.285,
+              "upper_arm": 5.429, "elbow_flex": 1.357, "forearm_roll": 0.285, "forearm": 2.809,
+              "wrist_flex": 0.0168, "wrist_roll": 2.145}  # fmt: skip
+    for name, mass in masses.items():
+        assert model.body(name).mass[0] == pytest.approx(mass, abs=6e-4), name
+
+
+def test_reacher_passes_gymnasiums_checker() -> None:
+    env = gym.make(registration.REACHER_7DOF)
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 50
+    check_env(env.unwrapped, skip_render_check=True)
+    by_module = gym.make(f"{registration.__name__}:{registration.REACHER_7DOF}")
+    assert by_module.spec == env.spec
+
+
+def test_reacher_places_the_target() -> None:
+    env = get_task("Reacher7DOF").make(None)
+    obs, info = env.reset(seed=0, options={"target": [0.1, -0.2, 0.3]})
+    np.testing.assert_allclose(obs[TARGET], [0.1, -0.2, 0.3])
+    assert info["distance"] == pytest.approx(np.linalg.norm(obs[14:17] - obs[17:20]))
+    drawn, _ = env.reset(seed=0)
+    again, _ = env.reset(seed=0, options={})
+    np.testing.assert_array_equal(drawn, again)
+    assert (np.abs(drawn[TARGET]) <= [0.3, 0.2, 0.25]).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"target": [0.0, 1.0]}, {"target": [0.0, np.nan, 0.0]}, {"target": "here"}, {"goal": [0] * 3}],
+)
+def test_reacher_refuses_a_wrong_target(options: dict[str, object]) -> None:
+    env = get_task("Reacher7DOF").make(None)
+    with pytest.raises(TaskError, match="target"):
+        env.reset(seed=0, options=options)
+
+
+def test_constant_components_do_not_change_within_an_episode() -> None:
+    task = get_task("Reacher7DOF")
+    assert task.constant == (17, 18, 19)
+    assert task.learned == tuple(range(17))
+    episodes = collect(task.make(None), task, random_policy(7), 150, 0, 0).episodes
+    goals = [episode.obs[0, TARGET] for episode in episodes]
+    for episode, goal in zip(episodes, goals, strict=True):
+        np.testing.assert_array_equal(episode.next_obs[:, TARGET], np.tile(goal, (50, 1)))
+    assert len(np.unique(goals, axis=0)) == 3
+
+
+def test_success_is_the_last_distance_or_standing_to_the_end() -> None:
+    reacher = get_task("Reacher7DOF")
+    (episode,) = collect(reacher.make(None), reacher, random_policy(7), 50, 0, 0).episodes
+    assert reacher.success_fn is not None
+    assert not reacher.success_fn(episode)
+    episode.next_obs[-1, 14:17] = episode.next_obs[-1, 17:20] + [0.049, 0.0, 0.0]
+    assert distances(episode)[-1] == pytest.approx(0.049, abs=1e-6)
+    assert reacher.success_fn(episode)
+
+    pendulum = get_task("InvertedPendulum-v5")
+    fallen = collect(pendulum.make(None), pendulum, random_policy(1), 100, 0, 0).episodes[0]
+    assert fallen.terminated
+    assert pendulum.success_fn is not None
+    assert not pendulum.success_fn(fallen)
+
+
+def test_names_are_checked_without_loading_a_simulator() -> None:
+    code = (
+        "import sys, duopoly.world.tasks as t; t.canonical_name('Hopper-v5'); t.SUMMARIES\n"
+        "print([m for m in ('jax', 'gymnasium', 'mujoco', 'numpy') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("hopper-v5", "Hopper-v5"), ("Hoper", "Hopper-v5"), ("reacher7dof", "Reacher7DOF"),
+     ("zzz", ", ".join(TASK_NAMES))],
+)  # fmt: skip
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownTaskError, match=f"{name}.*{nearest}"):
+        canonical_name(name)
+
+
+@pytest.mark.parametrize("name", [*TASK_NAMES, "duopoly/Reacher7DOF-v0"])
+def test_every_task_is_found_and_summarised(name: str) -> None:
+    task = get_task(name)
+    assert task.name == canonical_name(name)
+    assert len(task.summary) > 10
+    assert "\n" not in task.summary
