@@ -13,6 +13,9 @@ if _num_workers > 1:
     os.environ.setdefault("PJRT_NPROC", _num_threads)  # XLA's thread pool
     os.environ.setdefault("OPENBLAS_NUM_THREADS", _num_threads)  # NumPy's
 
+# Tests compile far more than they compute.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import jax
 import jaxtyping
 

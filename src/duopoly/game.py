@@ -140,8 +140,8 @@ def play(
 ) -> Iterator[Round]:
     """Play round after round until the real world was stepped ``num_env_steps`` times.
 
-    Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal, bit
-    by bit, to one that never stopped.
+    Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
+    bit by bit, to one that never stopped.
 
     Raises:
         TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
@@ -177,9 +177,7 @@ def play_round(
                     data = remembered(schedule.memory, table, state)
                     state, seen = fit(key_fit, table, before, state, data, schedule.model_effort)
                 case Move.IMPROVE if before.model.num_fits > 0:
-                    state, seen = improve(
-                        key_improve, table, before, state, schedule.policy_effort
-                    )
+                    state, seen = improve(key_improve, table, before, state, schedule.policy_effort)
                 case Move.IMPROVE:
                     continue
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}

@@ -99,7 +99,8 @@ def collect(
 ) -> tuple[GameState, Metrics]:
     """Let the policy act in the real world, and remember what happened.
 
-    Rounds end at fixed counts of steps: what one could not use, the next one gets. The first collection also fixes how the policy normalises its observations.
+    Rounds end at fixed counts of steps: what one could not use, the next one gets. The first
+    collection also fixes how the policy normalises its observations.
     """
     collection = table.settings.collection
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round

@@ -24,28 +24,33 @@ from jaxtyping import Bool, Float, Int
 
 
 class Transitions(NamedTuple):
-    """Real transitions, padded to a fixed length N; only the first ``count`` rows are data."""
+    """Real transitions, padded to a fixed length N; only the first ``num_valid`` rows are data."""
 
     obs: Float[jax.Array, "N obs"]
     action: Float[jax.Array, "N act"]
     next_obs: Float[jax.Array, "N obs"]
-    count: Int[jax.Array, ""]
+    num_valid: Int[jax.Array, ""]
 
     @property
     def valid(self) -> Bool[jax.Array, " N"]:
         """Which rows are data."""
-        return jnp.arange(self.obs.shape[0]) < self.count
+        return jnp.arange(self.obs.shape[0]) < self.num_valid
 
 
 class Rollouts(NamedTuple):
-    """Imagined trajectories; steps after the first terminal one are padding, not ``valid``."""
+    """Imagined trajectories; after a terminal step the next one begins another episode."""
 
     obs: Float[jax.Array, "E B T obs"]
     action: Float[jax.Array, "E B T act"]
     reward: Float[jax.Array, "E B T"]
     next_obs: Float[jax.Array, "E B T obs"]
     terminated: Bool[jax.Array, "E B T"]
-    valid: Bool[jax.Array, "E B T"]
+
+    @property
+    def in_first_episode(self) -> Bool[jax.Array, "E B T"]:
+        """Which steps belong to the episode each rollout began with, its last step included."""
+        ended = jnp.cumsum(self.terminated, axis=2) - self.terminated
+        return ended == 0
 
 
 @dataclasses.dataclass(frozen=True)

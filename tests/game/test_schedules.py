@@ -71,12 +71,8 @@ def test_at_once_means_the_policy_faces_the_old_model(schedule: Schedule) -> Non
 def test_pal_faces_the_freshly_fitted_model() -> None:
     rounds = play_rounds(PAL, 2)
     old, new = rounds[0].state, rounds[1].state
-    assert same(
-        new.players.policy, improved_against(new.players.model, old, new, PAL, 1)
-    )
-    assert not same(
-        new.players.policy, improved_against(old.players.model, old, new, PAL, 1)
-    )
+    assert same(new.players.policy, improved_against(new.players.model, old, new, PAL, 1))
+    assert not same(new.players.policy, improved_against(old.players.model, old, new, PAL, 1))
 
 
 @pytest.mark.parametrize(
@@ -109,16 +105,14 @@ def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
     for memory, data in memories.items():
         model = fitted_on(data, old, schedule, 1)
         assert same(new.players.model, model) == (memory is schedule.memory)
-    assert int(memories[game.Memory.EVERYTHING].count) == 260
+    assert int(memories[game.Memory.EVERYTHING].num_valid) == 260
 
 
 def test_mal_optimises_then_collects_then_fits() -> None:
     rounds = play_rounds(MAL, 2)
     old, new = rounds[0].state, rounds[1].state
     # The policy moves before the collection of its round: it starts from the old data only.
-    assert same(
-        new.players.policy, improved_against(old.players.model, old, old, MAL, 1)
-    )
+    assert same(new.players.policy, improved_against(old.players.model, old, old, MAL, 1))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)

@@ -26,7 +26,8 @@ def make(seed: int) -> GaussianPolicy:
     weight = jax.random.normal(keys[0], last.weight.shape)
     log_std = 0.5 * jax.random.normal(keys[1], (3,))
     network = jax.tree.unflatten(
-        jax.tree.structure(policy.network), [*jax.tree.leaves(policy.network)[:-2], weight, last.bias]
+        jax.tree.structure(policy.network),
+        [*jax.tree.leaves(policy.network)[:-2], weight, last.bias],
     )
     return GaussianPolicy(network, log_std, Normaliser(jnp.arange(4.0), jnp.array([1.0, 2, 3, 4])))
 

@@ -33,8 +33,7 @@ def samples(policy: GaussianPolicy) -> Samples:
     noise = jax.random.normal(jax.random.key(3), (400, 2))
     action = jax.vmap(lambda o, z: policy(o)[0] + jnp.exp(policy.log_std) * z)(obs, noise)
     advantage = jnp.sin(obs[:, 0] * 2.0) * noise[:, 0] - noise[:, 1] ** 2
-    valid = jnp.arange(400) < 350
-    return Samples(obs, action, jnp.where(valid, advantage, 0.0), valid)
+    return Samples(obs, action, advantage)
 
 
 def dense_fisher(policy: GaussianPolicy, obs: jax.Array) -> np.ndarray:
@@ -78,7 +77,7 @@ def test_step_follows_the_dense_solution(policy: GaussianPolicy, samples: Sample
 def test_measured_kl_is_near_the_target(
     policy: GaussianPolicy, samples: Samples, target_kl: float, tolerance: float
 ) -> None:
-    settings = PolicySettings(hidden=(5,), target_kl=target_kl, cg_damping=1e-3, cg_iterations=60)
+    settings = PolicySettings(hidden=(5,), target_kl=target_kl, cg_damping=1e-5, cg_iterations=60)
     _, info = natural_gradient_step(policy, samples, samples.obs, settings)
     # The quadratic model of the divergence holds the better the shorter the step.
     assert float(info.kl) == pytest.approx(target_kl, rel=tolerance)
@@ -89,18 +88,11 @@ def test_gradient_matches_finite_differences(policy: GaussianPolicy, samples: Sa
     gradient = jax.grad(lambda t: surrogate(rebuild(t), samples))(theta)
     for i in range(0, len(theta), 7):
         step = jnp.zeros_like(theta).at[i].set(1e-2)
-        above, below = surrogate(rebuild(theta + step), samples), surrogate(
-            rebuild(theta - step), samples
+        above, below = (
+            surrogate(rebuild(theta + step), samples),
+            surrogate(rebuild(theta - step), samples),
         )
         np.testing.assert_allclose(gradient[i], (above - below) / 2e-2, rtol=0.02, atol=2e-3)
-
-
-def test_padding_does_not_matter(policy: GaussianPolicy, samples: Samples) -> None:
-    garbage = jnp.where(samples.valid[:, None], samples.obs, 99.0)
-    padded = samples._replace(obs=garbage)
-    new, _ = natural_gradient_step(policy, samples, samples.obs[:350], SETTINGS)
-    same, _ = natural_gradient_step(policy, padded, samples.obs[:350], SETTINGS)
-    np.testing.assert_allclose(flatten_policy(new)[0], flatten_policy(same)[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("advantage", [0.0, np.nan, np.inf])

@@ -26,16 +26,16 @@ def test_the_latest_are_padded_with_zeros() -> None:
     few = buffer.latest(4)
     np.testing.assert_array_equal(few.obs[:, 0], [2, 3, 10, 11])
     np.testing.assert_array_equal(few.next_obs[:, 0], [2.5, 3.5, 10.5, 11.5])
-    assert few.count == 4
+    assert few.num_valid == 4
     many = buffer.latest(8)
     np.testing.assert_array_equal(many.obs[:, 0], [1, 2, 3, 10, 11, 0, 0, 0])
     np.testing.assert_array_equal(many.action[5:], np.zeros((3, 1)))
-    assert many.count == 5
-    assert np.asarray(many.count).dtype == np.int32
+    assert many.num_valid == 5
+    assert np.asarray(many.num_valid).dtype == np.int32
     fresh = buffer.latest_round(8)
     np.testing.assert_array_equal(fresh.obs[:, 0], [10, 11, 0, 0, 0, 0, 0, 0])
-    assert fresh.count == 2
-    assert Buffer.empty(2, 1, 5).latest(3).count == 0
+    assert fresh.num_valid == 2
+    assert Buffer.empty(2, 1, 5).latest(3).num_valid == 0
 
 
 def test_starts_are_first_observations() -> None:

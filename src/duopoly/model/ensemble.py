@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import ModelSettings
 
+
 class Ensemble(eqx.Module):
     """The parameters of all members, with the statistics of the data they were fitted to."""
 

@@ -1,6 +1,6 @@
 """The model player: minimise the prediction error on the policy player's data (Eq. 7, 9, 12, 16).
 
-    min_M ℓ(M, µ),   ℓ(M, µ) = E_(s,a)~µ ‖ (s' − s)/σ − f_M(s, a) ‖²      (Definition 1, Eq. 3)
+min_M ℓ(M, µ),   ℓ(M, µ) = E_(s,a)~µ ‖ (s' − s)/σ − f_M(s, a) ‖²      (Definition 1, Eq. 3)
 """
 
 from typing import NamedTuple, TypeVar
@@ -47,7 +47,7 @@ def init_model(
 ) -> ModelState:
     """Return the model player before it has seen any data."""
     ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings)
-    opt_state = jax.vmap(optax.scale_by_adam().init)(ensemble.members)
+    opt_state = jax.vmap(optax.scale_by_adam().init)(eqx.filter(ensemble.members, eqx.is_array))
     return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
 
 
@@ -61,12 +61,13 @@ def fit_model(
 ) -> tuple[ModelState, FitInfo]:
     """Fit every member to the data by Adam, warm-started, each on minibatches of its own.
 
-    The step size falls along half a cosine to a hundredth, anew in every fit. A member whose parameters or loss turn non-finite keeps those it came with.
+    The step size falls along half a cosine to a hundredth, anew in every fit. A member whose
+    parameters or loss turn non-finite keeps those it came with.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     x, y = inputs_and_targets(ensemble, data)
     optimiser = optax.scale_by_adam()
-    num_batches = -(-data.count // settings.batch_size)
+    num_batches = -(-data.num_valid // settings.batch_size)
 
     def step_size(progress: Array) -> Float[Array, ""]:
         return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
@@ -108,7 +109,7 @@ def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"
 
     def member_error(member: MLP) -> Float[Array, ""]:
         error = jnp.mean((jax.vmap(member)(x) - y) ** 2, axis=-1)
-        return jnp.sum(jnp.where(data.valid, error, 0.0)) / data.count
+        return jnp.sum(jnp.where(data.valid, error, 0.0)) / data.num_valid
 
     return jax.vmap(member_error)(ensemble.members)
 

@@ -12,6 +12,7 @@ from duopoly.types import Rollouts, Transitions
 Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"]]
 """A policy: actions for a batch of observations."""
 
+
 @runtime_checkable
 class Dynamics(Protocol):
     """A simulator of E worlds at once, a differentiable function."""
@@ -43,7 +44,7 @@ def draw_starts(
     """Draw start states; ``share_of_recent`` of each member's rollouts start amid the data."""
     key_initial, key_recent = jax.random.split(key)
     initial = starts.initial[jax.random.randint(key_initial, shape, 0, starts.num_initial)]
-    recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.count)]
+    recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.num_valid)]
     is_recent = jnp.arange(shape[1]) < round(share_of_recent * shape[1])
     return jnp.where(is_recent[None, :, None], recent, initial)
 
@@ -52,23 +53,25 @@ def imagine(
     key: Key[Array, ""],
     act: Act,
     dynamics: Dynamics,
-    starts: Float[Array, "E B obs"],
+    draw: Callable[[Key[Array, ""]], Float[Array, "E B obs"]],
     horizon: int,
 ) -> Rollouts:
-    """Play ``horizon`` actions from every start, each member in a world of its own.
+    """Play ``horizon`` actions in every rollout, each member in a world of its own.
 
-    Shapes are fixed: after its first terminal step a rollout goes on as padding, marked invalid.
+    Where an episode terminates, the rollout goes on with another one from a fresh start, so every
+    step counts; ``draw`` gives a start for each rollout.
     """
+    key_start, key_steps = jax.random.split(key)
 
     def step(
-        carry: tuple[Float[Array, "E B obs"], Bool[Array, "E B"]], key: Array
-    ) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        obs, valid = carry
-        action = act(key, obs)
+        obs: Float[Array, "E B obs"], key: Key[Array, ""]
+    ) -> tuple[Float[Array, "E B obs"], tuple[Array, ...]]:
+        key_act, key_draw = jax.random.split(key)
+        action = act(key_act, obs)
         next_obs, reward, terminated = dynamics(obs, action)
-        return (next_obs, valid & ~terminated), (obs, action, reward, next_obs, terminated, valid)
+        following = jnp.where(terminated[:, :, None], draw(key_draw), next_obs)
+        return following, (obs, action, reward, next_obs, terminated)
 
-    keys = jax.random.split(key, horizon)
-    everywhere = jnp.ones(starts.shape[:2], bool)
-    _, trajectory = jax.lax.scan(step, (starts, everywhere), keys)
+    keys = jax.random.split(key_steps, horizon)
+    _, trajectory = jax.lax.scan(step, draw(key_start), keys)
     return Rollouts(*(jnp.moveaxis(x, 0, 2) for x in trajectory))

@@ -116,7 +116,7 @@ class Buffer:
             obs=padded(self.obs),  # pyright: ignore[reportArgumentType]
             action=padded(self.action),  # pyright: ignore[reportArgumentType]
             next_obs=padded(self.next_obs),  # pyright: ignore[reportArgumentType]
-            count=np.int32(count),  # pyright: ignore[reportArgumentType]
+            num_valid=np.int32(count),  # pyright: ignore[reportArgumentType]
         )
 
 
