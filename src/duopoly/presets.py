@@ -26,7 +26,10 @@ class Preset:
     """Length of a run, in environment steps."""
 
 
-HOPPER = Settings()
+HOPPER = Settings(
+    model=ModelSettings(hidden=(256, 256), learning_rate=1e-2),
+    policy=PolicySettings(discount=0.995, fisher_samples=10_000),
+)
 
 REACHER = Settings(
     collection=CollectionSettings(initial_steps=2_500, steps_per_round=500),

@@ -39,7 +39,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "imagined/return_spread": "standard deviation of its mean over the members",
     "imagined/ep_len_mean": "mean imagined length in actions",
     "imagined/terminated_share": "share of imagined rollouts that terminated",
-    "imagined/num_steps": "imagined steps of this round",
+    "imagined/num_steps": "imagined steps of this round, padding excluded",
     "npg/kl": "KL divergence of a policy step, mean over the round",
     "npg/gradient_norm": "norm of the policy gradient",
     "npg/cg_residual": "relative residual of the conjugate gradient solve",

@@ -38,19 +38,14 @@ class Transitions(NamedTuple):
 
 
 class Rollouts(NamedTuple):
-    """Imagined trajectories; after a terminal step the next one begins another episode."""
+    """Imagined trajectories; steps after the first terminal one are padding, not ``valid``."""
 
     obs: Float[jax.Array, "E B T obs"]
     action: Float[jax.Array, "E B T act"]
     reward: Float[jax.Array, "E B T"]
     next_obs: Float[jax.Array, "E B T obs"]
     terminated: Bool[jax.Array, "E B T"]
-
-    @property
-    def in_first_episode(self) -> Bool[jax.Array, "E B T"]:
-        """Which steps belong to the episode each rollout began with, its last step included."""
-        ended = jnp.cumsum(self.terminated, axis=2) - self.terminated
-        return ended == 0
+    valid: Bool[jax.Array, "E B T"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,8 @@ from duopoly.model.imagine import Starts, draw_starts, imagine
 from duopoly.moves import knowledge_of
 from duopoly.policy.gaussian import init_policy, numpy_policy, sample
 from duopoly.settings import ModelSettings, PolicySettings
-from duopoly.types import Rollouts, Transitions
+from duopoly.types import Transitions
 from duopoly.world.interaction import collect
-
-KEY = jax.random.key(1)
 
 
 def test_imagined_return_equals_real_return() -> None:
@@ -27,52 +25,43 @@ def test_imagined_return_equals_real_return() -> None:
     assert any(episode.truncated for episode in complete)
     for episode in complete:
         actions = jnp.zeros((HORIZON, 2)).at[: len(episode.action)].set(episode.action)
-        replay = replaying(actions)
-        start = jnp.asarray(episode.obs[:1])[None]
-        rollouts = imagine(KEY, replay, PerfectPoint(1), lambda key: start, HORIZON)  # noqa: ARG005, B023
-        first = rollouts.in_first_episode
-        imagined = jnp.sum(jnp.where(first, rollouts.reward, 0.0))
+        replay = iter_actions(actions)
+        starts = jnp.asarray(episode.obs[:1])[None]
+        rollouts = imagine(jax.random.key(1), replay, PerfectPoint(1), starts, HORIZON)
+        imagined = jnp.sum(jnp.where(rollouts.valid, rollouts.reward, 0.0))
         np.testing.assert_allclose(imagined, episode.return_, rtol=1e-4)
-        assert int(first.sum()) == len(episode.reward)
-        assert bool((rollouts.terminated & first).any()) == episode.terminated
+        assert int(rollouts.valid.sum()) == len(episode.reward)
+        assert bool((rollouts.terminated & rollouts.valid).any()) == episode.terminated
 
 
-def replaying(actions: jax.Array):
-    """Return a policy that replays actions: which one is next is read off the key it is given."""
-    steps = jax.random.split(jax.random.split(KEY)[1], len(actions))
-    keys = jax.vmap(lambda key: jax.random.key_data(jax.random.split(key)[0]))(steps)
+def iter_actions(actions: jax.Array):
+    """Return a policy that replays actions: the step is found from the key, which counts."""
+    keys = jax.random.split(jax.random.key(1), len(actions))
 
     def act(key: jax.Array, obs: jax.Array) -> jax.Array:
-        step = jnp.argmax(jnp.all(keys == jax.random.key_data(key)[None], axis=1))
+        step = jnp.argmax(jnp.all(jax.random.key_data(keys) == jax.random.key_data(key)[None], 1))
         return jnp.broadcast_to(actions[step], (*obs.shape[:2], 2))
 
     return act
 
 
-def test_a_terminal_step_is_kept_and_another_episode_follows() -> None:
+def test_nothing_is_valid_after_a_terminal_step() -> None:
     policy = init_policy(jax.random.key(0), 3, 2, PolicySettings(hidden=(8,)))
-    start = jnp.zeros((2, 30, 3)).at[:, :, 0].set(1.5)
+    starts = jnp.zeros((2, 30, 3)).at[:, :, 0].set(1.5)
     rollouts = imagine(
-        KEY,
-        lambda key, obs: sample(key, policy, obs),
-        PerfectPoint(2),
-        lambda key: start,  # noqa: ARG005
-        HORIZON,
+        jax.random.key(0), lambda k, o: sample(k, policy, o), PerfectPoint(2), starts, HORIZON
     )
     assert bool(rollouts.terminated.any())
-    assert bool((rollouts.terminated.sum(axis=2) == 0).any())
-    fell = np.asarray(rollouts.terminated[:, :, :-1])
-    obs, next_obs = np.asarray(rollouts.obs), np.asarray(rollouts.next_obs)
-    assert np.abs(next_obs[:, :, :-1][fell][:, 0]).min() > LIMIT
-    np.testing.assert_array_equal(obs[:, :, 1:][fell][:, 0], 1.5)
-    np.testing.assert_array_equal(obs[:, :, 1:][~fell], next_obs[:, :, :-1][~fell])
-
-
-def test_the_first_episode_ends_with_its_terminal_step() -> None:
-    terminated = jnp.array([[[0, 0, 1, 0, 1, 0], [0] * 6, [1, 0, 0, 0, 0, 0]]], bool)
-    empty = jnp.zeros((1, 3, 6, 1))
-    rollouts = Rollouts(empty, empty, empty[..., 0], empty, terminated)
-    np.testing.assert_array_equal(rollouts.in_first_episode.sum(axis=2), [[3, 6, 1]])
+    for terminated, valid, next_obs in zip(
+        rollouts.terminated.reshape(-1, HORIZON),
+        rollouts.valid.reshape(-1, HORIZON),
+        rollouts.next_obs.reshape(-1, HORIZON, 3),
+        strict=True,
+    ):
+        end = int(jnp.argmax(terminated)) if terminated.any() else HORIZON - 1
+        np.testing.assert_array_equal(valid, np.arange(HORIZON) <= end)
+        if terminated.any():
+            assert abs(float(next_obs[end, 0])) > LIMIT  # the terminal observation is stored
 
 
 def test_members_live_in_worlds_of_their_own() -> None:

@@ -33,7 +33,8 @@ def samples(policy: GaussianPolicy) -> Samples:
     noise = jax.random.normal(jax.random.key(3), (400, 2))
     action = jax.vmap(lambda o, z: policy(o)[0] + jnp.exp(policy.log_std) * z)(obs, noise)
     advantage = jnp.sin(obs[:, 0] * 2.0) * noise[:, 0] - noise[:, 1] ** 2
-    return Samples(obs, action, advantage)
+    valid = jnp.arange(400) < 350
+    return Samples(obs, action, jnp.where(valid, advantage, 0.0), valid)
 
 
 def dense_fisher(policy: GaussianPolicy, obs: jax.Array) -> np.ndarray:
@@ -93,6 +94,14 @@ def test_gradient_matches_finite_differences(policy: GaussianPolicy, samples: Sa
             surrogate(rebuild(theta - step), samples),
         )
         np.testing.assert_allclose(gradient[i], (above - below) / 2e-2, rtol=0.02, atol=2e-3)
+
+
+def test_padding_does_not_matter(policy: GaussianPolicy, samples: Samples) -> None:
+    garbage = jnp.where(samples.valid[:, None], samples.obs, 99.0)
+    padded = samples._replace(obs=garbage)
+    new, _ = natural_gradient_step(policy, samples, samples.obs[:350], SETTINGS)
+    same, _ = natural_gradient_step(policy, padded, samples.obs[:350], SETTINGS)
+    np.testing.assert_allclose(flatten_policy(new)[0], flatten_policy(same)[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("advantage", [0.0, np.nan, np.inf])

@@ -49,6 +49,7 @@ class Agent:
         self.seed = seed
         self.state = state
         self._counted_from = 0
+        self._copied = state, numpy_policy(state.players.policy.policy)
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -58,8 +59,12 @@ class Agent:
 
     @property
     def policy(self) -> NumpyPolicy:
-        """A copy of the policy's numbers that needs no JAX."""
-        return numpy_policy(self.state.players.policy.policy)
+        """A copy of the policy's numbers that needs no JAX; made once per state."""
+        state, copy = self._copied
+        if state is not self.state:
+            copy = numpy_policy(self.state.players.policy.policy)
+            self._copied = self.state, copy
+        return copy
 
     def learn(
         self,

@@ -50,8 +50,8 @@ def init_ensemble(
         members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation))(keys),
         inputs=Normaliser.identity(obs_dim + action_dim),
         targets=Normaliser.identity(len(learned)),
-        low=jnp.full(len(learned), -jnp.inf),
-        high=jnp.full(len(learned), jnp.inf),
+        low=jnp.full(len(learned), -jnp.inf, jnp.float32),
+        high=jnp.full(len(learned), jnp.inf, jnp.float32),
         learned=learned,
     )
 

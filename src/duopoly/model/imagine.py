@@ -53,25 +53,23 @@ def imagine(
     key: Key[Array, ""],
     act: Act,
     dynamics: Dynamics,
-    draw: Callable[[Key[Array, ""]], Float[Array, "E B obs"]],
+    starts: Float[Array, "E B obs"],
     horizon: int,
 ) -> Rollouts:
-    """Play ``horizon`` actions in every rollout, each member in a world of its own.
+    """Play ``horizon`` actions from every start, each member in a world of its own.
 
-    Where an episode terminates, the rollout goes on with another one from a fresh start, so every
-    step counts; ``draw`` gives a start for each rollout.
+    Shapes are fixed: after its first terminal step a rollout goes on as padding, marked invalid.
     """
-    key_start, key_steps = jax.random.split(key)
 
     def step(
-        obs: Float[Array, "E B obs"], key: Key[Array, ""]
-    ) -> tuple[Float[Array, "E B obs"], tuple[Array, ...]]:
-        key_act, key_draw = jax.random.split(key)
-        action = act(key_act, obs)
+        carry: tuple[Float[Array, "E B obs"], Bool[Array, "E B"]], key: Array
+    ) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        obs, valid = carry
+        action = act(key, obs)
         next_obs, reward, terminated = dynamics(obs, action)
-        following = jnp.where(terminated[:, :, None], draw(key_draw), next_obs)
-        return following, (obs, action, reward, next_obs, terminated)
+        return (next_obs, valid & ~terminated), (obs, action, reward, next_obs, terminated, valid)
 
-    keys = jax.random.split(key_steps, horizon)
-    _, trajectory = jax.lax.scan(step, draw(key_start), keys)
+    keys = jax.random.split(key, horizon)
+    everywhere = jnp.ones(starts.shape[:2], bool)
+    _, trajectory = jax.lax.scan(step, (starts, everywhere), keys)
     return Rollouts(*(jnp.moveaxis(x, 0, 2) for x in trajectory))

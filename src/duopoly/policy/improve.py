@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
+from duopoly.networks import random_batches
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.natural_gradient import (
     NaturalGradientInfo,
@@ -31,12 +32,13 @@ class ImprovementInfo(NamedTuple):
     """What is observed of one policy step."""
 
     imagined_return: Float[Array, " E"]
-    """J(π, M̂) before the step, per member: undiscounted, over the first episode of each rollout."""
+    """J(π, M̂) before the step, undiscounted, per member."""
     imagined_length: Float[Array, ""]
-    """Mean number of actions in those episodes, cut by the end of imagination."""
+    """Mean number of actions until termination or the end of imagination."""
     terminated_share: Float[Array, ""]
-    """Share of rollouts that met a terminal step."""
+    """Share of rollouts that terminated."""
     num_steps: Int[Array, ""]
+    """Imagined steps, padding excluded."""
     explained_variance: Float[Array, ""]
     npg: NaturalGradientInfo
 
@@ -61,24 +63,28 @@ def improve_policy(
     settings: Settings,
 ) -> tuple[PolicyState, ImprovementInfo]:
     """Imagine, estimate advantages, take one natural gradient step, refit the value function."""
-    key_imagine, key_fisher, key_value = jax.random.split(key, 3)
+    key_starts, key_imagine, key_fisher, key_value = jax.random.split(key, 4)
     imagination = settings.imagination
     shape = (dynamics.num_members, imagination.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, imagination.start_from_data)
     rollouts = imagine(
         key_imagine,
         lambda key, obs: sample(key, state.policy, obs),
         dynamics,
-        lambda key: draw_starts(key, starts, shape, imagination.start_from_data),
+        first,
         imagination.horizon,
     )
     advantage, target = estimate_advantages(state, rollouts, settings.policy)
-    obs, action = (x.reshape(-1, x.shape[-1]) for x in (rollouts.obs, rollouts.action))
-    samples = Samples(obs, action, normalise_advantages(advantage.reshape(-1)))
-    fisher_obs = jax.random.choice(key_fisher, obs, (settings.policy.fisher_samples,))
-    policy, npg = natural_gradient_step(state.policy, samples, fisher_obs, settings.policy)
-    x = jax.vmap(state.policy.inputs)(obs)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollouts)
+    advantage, target = advantage.reshape(-1), target.reshape(-1)
+    samples = Samples(
+        flat.obs, flat.action, normalise_advantages(advantage, flat.valid), flat.valid
+    )
+    batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
+    policy, npg = natural_gradient_step(state.policy, samples, flat.obs[batch(0)], settings.policy)
+    x = jax.vmap(state.policy.inputs)(flat.obs)
     value, explained = fit_value(
-        key_value, state.value, x, target.reshape(-1), settings.policy.value
+        key_value, state.value, x, target, flat.valid, settings.policy.value
     )
     return PolicyState(policy, value), summarise(rollouts, explained, npg)
 
@@ -87,12 +93,12 @@ def summarise(
     rollouts: Rollouts, explained_variance: Float[Array, ""], npg: NaturalGradientInfo
 ) -> ImprovementInfo:
     """Reduce the rollouts of one step to what is worth watching."""
-    first = rollouts.in_first_episode
+    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
-        imagined_return=jnp.mean(jnp.sum(jnp.where(first, rollouts.reward, 0.0), axis=2), axis=1),
-        imagined_length=jnp.mean(jnp.sum(first, axis=2)),
-        terminated_share=jnp.mean(jnp.any(rollouts.terminated, axis=2)),
-        num_steps=jnp.asarray(first.size),
+        imagined_return=jnp.mean(jnp.sum(reward, axis=2), axis=1),
+        imagined_length=jnp.mean(jnp.sum(rollouts.valid, axis=2)),
+        terminated_share=jnp.mean(jnp.any(rollouts.terminated & rollouts.valid, axis=2)),
+        num_steps=jnp.sum(rollouts.valid),
         explained_variance=explained_variance,
         npg=npg,
     )

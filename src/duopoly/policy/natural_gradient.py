@@ -19,11 +19,12 @@ from duopoly.settings import PolicySettings
 
 
 class Samples(NamedTuple):
-    """Imagined state-action pairs with their normalised advantages."""
+    """Imagined state-action pairs with their normalised advantages, zero where not valid."""
 
     obs: Float[Array, "N obs"]
     action: Float[Array, "N act"]
     advantage: Float[Array, " N"]
+    valid: Bool[Array, " N"]
 
 
 class NaturalGradientInfo(NamedTuple):
@@ -64,11 +65,12 @@ def natural_gradient_step(
 
 
 def surrogate(policy: GaussianPolicy, samples: Samples) -> Float[Array, ""]:
-    """Mean of A log π over the samples; its gradient is the policy gradient."""
+    """Mean of A log π over the valid samples; its gradient is the policy gradient."""
     log_probs = jax.vmap(lambda obs, action: log_prob(policy, obs, action))(
         samples.obs, samples.action
     )
-    return jnp.mean(samples.advantage * log_probs)
+    weighted = jnp.where(samples.valid, samples.advantage * log_probs, 0.0)
+    return jnp.sum(weighted) / jnp.maximum(jnp.sum(samples.valid), 1)
 
 
 def fisher_vector_product(

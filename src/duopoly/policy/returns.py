@@ -18,8 +18,8 @@ def generalised_advantages(
         δ_t = r_t + γ (1 − terminated_t) V(s_{t+1}) − V(s_t)
         A_t = δ_t + γλ (1 − terminated_t) A_{t+1}
 
-    Termination cuts the bootstrap, whatever follows it in the array. The end of the trajectory does
-    not: V of the last ``next_obs`` stands for all that would follow.
+    Termination cuts the bootstrap; the end of the trajectory does not: V of the last ``next_obs``
+    stands for all that follows.
     """
     continues = discount * (1.0 - terminated)
     delta = reward + continues * next_value - value
@@ -33,6 +33,11 @@ def generalised_advantages(
     return advantage
 
 
-def normalise_advantages(advantage: Float[Array, " N"]) -> Float[Array, " N"]:
-    """Shift and scale advantages to mean 0 and standard deviation 1."""
-    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+def normalise_advantages(
+    advantage: Float[Array, "*N"], valid: Bool[Array, "*N"]
+) -> Float[Array, "*N"]:
+    """Shift and scale the valid advantages to mean 0 and standard deviation 1; zero the rest."""
+    count = jnp.maximum(jnp.sum(valid), 1)
+    mean = jnp.sum(jnp.where(valid, advantage, 0.0)) / count
+    centred = jnp.where(valid, advantage - mean, 0.0)
+    return centred / (jnp.sqrt(jnp.sum(centred**2) / count) + 1e-8)

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.networks import MLP, Normaliser, random_batches
 from duopoly.settings import ValueSettings
@@ -41,23 +41,23 @@ def fit_value(
     state: ValueState,
     x: Float[Array, "N obs"],
     target: Float[Array, " N"],
+    valid: Bool[Array, " N"],
     settings: ValueSettings,
 ) -> tuple[ValueState, Float[Array, ""]]:
-    """Regress V on the targets; a fit that turns non-finite is refused.
+    """Regress V on the targets of the valid samples; a fit that turns non-finite is refused.
 
     Returns the share of the targets' variance that V explained beforehand as well.
     """
-    function = rescale(state.function, target)
-    explained = explained_variance(function, x, target)
+    function = rescale(state.function, target, valid)
+    explained = explained_variance(function, x, target, valid)
     optimiser = optax.adam(settings.learning_rate)
-    everything = jnp.ones(target.shape, bool)
     y = (target - function.mean) / function.std
 
     def loss_fn(network: MLP, rows: Array) -> Float[Array, ""]:
         return jnp.mean((jax.vmap(network)(x[rows])[:, 0] - y[rows]) ** 2)
 
     def epoch(carry: tuple, key: Array) -> tuple[tuple, None]:
-        batch, num_batches = random_batches(key, everything, settings.batch_size)
+        batch, num_batches = random_batches(key, valid, settings.batch_size)
 
         def step(i: Array, carry: tuple) -> tuple:
             network, opt_state = carry
@@ -74,12 +74,14 @@ def fit_value(
     return jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), fitted, state), explained
 
 
-def rescale(function: ValueFunction, target: Float[Array, " N"]) -> ValueFunction:
+def rescale(
+    function: ValueFunction, target: Float[Array, " N"], valid: Bool[Array, " N"]
+) -> ValueFunction:
     """Measure the targets anew and absorb the change in the last layer: V itself stays the same.
 
     Source: van Hasselt et al. (2016), Learning values across many orders of magnitude.
     """
-    measured = Normaliser.of(target[:, None], jnp.ones(target.shape, bool))
+    measured = _measure(target, valid)
     mean, std = measured.mean[0], measured.std[0]
     last = function.network.layers[-1]
     weight = last.weight * (function.std / std)
@@ -94,6 +96,12 @@ def explained_variance(
     function: ValueFunction,
     x: Float[Array, "N obs"],
     target: Float[Array, " N"],
+    valid: Bool[Array, " N"],
 ) -> Float[Array, ""]:
-    """Return 1 − Var(target − V) / Var(target)."""
-    return 1.0 - jnp.var(target - jax.vmap(function)(x)) / (jnp.var(target) + 1e-12)
+    """Return 1 − Var(target − V) / Var(target) over the valid samples."""
+    residual = _measure(target - jax.vmap(function)(x), valid)
+    return 1.0 - (residual.std[0] / _measure(target, valid).std[0]) ** 2
+
+
+def _measure(values: Float[Array, " N"], valid: Bool[Array, " N"]) -> Normaliser:
+    return Normaliser.of(values[:, None], valid)
