@@ -1,0 +1,32 @@
+"""Learning on real robots: well above where they start, not at their best, so that seeds may vary."""
+
+import pytest
+
+from duopoly.game import SCHEDULES, play
+from duopoly.presets import preset
+from duopoly.world.tasks import get_task
+
+pytestmark = pytest.mark.slow
+
+
+def final_metrics(task_name: str, num_env_steps: int, seed: int) -> dict[str, float]:
+    settings = preset(task_name, "pal").settings
+    rounds = play(
+        get_task(task_name), settings, SCHEDULES["pal"], seed, num_env_steps=num_env_steps
+    )
+    return list(rounds)[-1].metrics
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_pal_reaches(seed: int) -> None:
+    assert final_metrics("Reacher7DOF", 6_000, seed)["eval/success_rate"] >= 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_pal_balances(seed: int) -> None:
+    assert final_metrics("InvertedPendulum-v5", 5_000, seed)["eval/mean_reward"] >= 900.0
+
+
+def test_pal_hops() -> None:
+    returns = [final_metrics("Hopper-v5", 30_000, s)["eval/mean_reward"] for s in (0, 1, 2)]
+    assert sorted(returns)[1] >= 1_500.0
