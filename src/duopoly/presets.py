@@ -27,7 +27,7 @@ class Preset:
 
 
 HOPPER = Settings(
-    model=ModelSettings(hidden=(256, 256), learning_rate=1e-2),
+    model=ModelSettings(hidden=(256, 256), learning_rate=3e-3),
     policy=PolicySettings(discount=0.995, fisher_samples=10_000),
 )
 
