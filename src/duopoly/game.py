@@ -138,7 +138,7 @@ def play(
     num_env_steps: int,
     state: GameState | None = None,
 ) -> Iterator[Round]:
-    """Play round after round until the real world was stepped ``num_env_steps`` times.
+    """Plays round after round until the real world was stepped ``num_env_steps`` times.
 
     Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
     bit by bit, to one that never stopped.
@@ -162,7 +162,7 @@ def play(
 def play_round(
     table: Table, schedule: Schedule, env: gym.Env[Any, Any], state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
-    """Play one round; an improvement waits until there is a fitted model to play against."""
+    """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(table.seed, Purpose.ROUND), state.round)
     key_fit, key_improve = jax.random.split(key)
     metrics = unknown_metrics()
@@ -186,7 +186,7 @@ def play_round(
 
 
 def remembered(memory: Memory, table: Table, state: GameState) -> Transitions:
-    """Return the data the model player fits, padded to a length that never changes."""
+    """Returns the data the model player fits, padded to a length that never changes."""
     model = table.settings.model
     match memory:
         case Memory.FRESH:
@@ -198,7 +198,7 @@ def remembered(memory: Memory, table: Table, state: GameState) -> Transitions:
 
 
 def leader_loss(schedule: Schedule, metrics: Metrics) -> float:
-    """Return what the leader minimises, the measure of progress (section 4.2)."""
+    """Returns what the leader minimises, the measure of progress (section 4.2)."""
     match schedule.leader:
         case Leader.POLICY:
             return -metrics["game/policy_objective"]

@@ -47,7 +47,7 @@ class Purpose(enum.IntEnum):
 
 
 def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
-    """Return the key from which all randomness of one purpose comes."""
+    """Returns the key from which all randomness of one purpose comes."""
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
@@ -80,7 +80,7 @@ class Table:
 
 
 def start(task: Task, settings: Settings, seed: int) -> GameState:
-    """Return the state of the game before its first round.
+    """Returns the state of the game before its first round.
 
     Raises:
         TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
@@ -97,7 +97,7 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
 def collect(
     table: Table, env: gym.Env[Any, Any], before: Players, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
-    """Let the policy act in the real world, and remember what happened.
+    """Lets the policy act in the real world, and remembers what happened.
 
     Rounds end at fixed counts of steps: what one could not use, the next one gets. The first
     collection also fixes how the policy normalises its observations.
@@ -131,7 +131,7 @@ def fit(
     data: Transitions,
     degree: Degree,
 ) -> tuple[GameState, Metrics]:
-    """Let the model player fit the data, after testing it on what it has not seen yet."""
+    """Lets the model player fit the data, after testing it on what it has not seen yet."""
     settings = table.settings.model
     fresh_error = prediction_error(before.model.ensemble, fresh_data(table, state))
     num_epochs = settings.epochs.at(degree)
@@ -149,7 +149,7 @@ def fit(
 def improve(
     key: Key[Array, ""], table: Table, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
-    """Let the policy player take its steps in the model."""
+    """Lets the policy player take its steps in the model."""
     world = LearnedWorld(before.model.ensemble, knowledge_of(table.task))
     starts = start_states(table, state)
     policy = before.policy
@@ -161,7 +161,7 @@ def improve(
 
 
 def judge(table: Table, env: gym.Env[Any, Any], state: GameState) -> Metrics:
-    """Evaluate the policy's mean action on episodes that never enter the data."""
+    """Evaluates the policy's mean action on episodes that never enter the data."""
     policy = numpy_policy(state.players.policy.policy)
     gathered = evaluate_episodes(
         env,
@@ -176,7 +176,7 @@ def judge(table: Table, env: gym.Env[Any, Any], state: GameState) -> Metrics:
 
 @functools.cache
 def knowledge_of(task: Task) -> Knowledge:
-    """Return what the task knows about its world without learning.
+    """Returns what the task knows about its world without learning.
 
     Raises:
         TaskError: the task gives no reward or no termination function.
@@ -193,13 +193,13 @@ def knowledge_of(task: Task) -> Knowledge:
 
 
 def fresh_data(table: Table, state: GameState) -> Transitions:
-    """Return D_k, the latest collection, padded to the length of the longest one."""
+    """Returns D_k, the latest collection, padded to the length of the longest one."""
     collection = table.settings.collection
     return state.buffer.latest_round(max(collection.initial_steps, collection.steps_per_round))
 
 
 def start_states(table: Table, state: GameState) -> Starts:
-    """Return where imagination may start."""
+    """Returns where imagination may start."""
     initial = state.buffer.starts[-MAX_STARTS:]
     padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
     padded[: len(initial)] = initial
@@ -211,11 +211,11 @@ def start_states(table: Table, state: GameState) -> Starts:
 
 
 def with_policy(state: GameState, policy: PolicyState) -> GameState:
-    """Return the state with its policy player renewed."""
+    """Returns the state with its policy player renewed."""
     return dataclasses.replace(state, players=Players(policy, state.players.model))
 
 
 def normalise_inputs(player: PolicyState, data: Transitions) -> PolicyState:
-    """Fix the policy's normaliser to the statistics of the data."""
+    """Fixes the policy's normaliser to the statistics of the data."""
     inputs = Normaliser.of(jnp.asarray(data.obs), data.valid)
     return eqx.tree_at(lambda p: p.policy.inputs, player, inputs)

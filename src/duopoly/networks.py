@@ -24,7 +24,7 @@ class Linear(eqx.Module):
     bias: Float[Array, " out"]
 
     def __init__(self, key: Key[Array, ""], in_size: int, out_size: int, scale: float = 1.0):
-        """Draw weights from N(0, scale² / in_size) and start the bias at zero."""
+        """Draws weights from N(0, scale² / in_size) and starts the bias at zero."""
         self.weight = jax.random.normal(key, (in_size, out_size)) * (scale / in_size**0.5)
         self.bias = jnp.zeros(out_size)
 
@@ -45,7 +45,7 @@ class MLP(eqx.Module):
         activation: Activation,
         final_scale: float = 1.0,
     ):
-        """Build layers of ``sizes`` (input, hidden…, output); He-scaled for ReLU-like units."""
+        """Builds layers of ``sizes`` (input, hidden…, output); He-scaled for ReLU-like units."""
         keys = jax.random.split(key, len(sizes) - 1)
         gain = 1.0 if activation == "tanh" else 2.0**0.5
         scales = [gain] * (len(sizes) - 2) + [final_scale]
@@ -69,12 +69,12 @@ class Normaliser(eqx.Module):
 
     @staticmethod
     def identity(size: int) -> "Normaliser":
-        """Return the normaliser that changes nothing."""
+        """Returns the normaliser that changes nothing."""
         return Normaliser(jnp.zeros(size), jnp.ones(size))
 
     @staticmethod
     def of(x: Float[Array, "N feature"], valid: Bool[Array, " N"]) -> "Normaliser":
-        """Measure the valid rows; a constant feature is shifted but never scaled."""
+        """Measures the valid rows; a constant feature is shifted but never scaled."""
         weight = valid[:, None] / jnp.maximum(jnp.sum(valid), 1)
         mean = jnp.sum(weight * x, axis=0)
         std = jnp.sqrt(jnp.sum(weight * (x - mean[None]) ** 2, axis=0))
@@ -85,14 +85,14 @@ class Normaliser(eqx.Module):
         return (x - self.mean) / self.std
 
     def invert(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
-        """Return features in their own units again."""
+        """Returns features in their own units again."""
         return x * self.std + self.mean
 
 
 def random_batches(
     key: Key[Array, ""], valid: Bool[Array, " N"], batch_size: int
 ) -> tuple[Callable[[int | Array], Int[Array, " batch"]], Int[Array, ""]]:
-    """Shuffle the valid rows into batches for one epoch.
+    """Shuffles the valid rows into batches for one epoch.
 
     Returns ``batch(i)``, the row indices of the i-th batch, and the number of batches. The last
     batch is filled up from the start of the shuffle, so every batch has the same shape.

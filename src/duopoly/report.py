@@ -55,12 +55,12 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
 
 
 def unknown_metrics() -> Metrics:
-    """Return every metric as NaN: not known this round."""
+    """Returns every metric as NaN: not known this round."""
     return dict.fromkeys(DESCRIPTIONS, math.nan)
 
 
 def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
-    """Summarise what the policy player met in the real world."""
+    """Summarises what the policy player met in the real world."""
     complete = [episode for episode in gathered.episodes if episode.complete]
     return {
         "time/total_timesteps": env_steps,
@@ -73,7 +73,7 @@ def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
 
 
 def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
-    """Summarise the evaluation episodes."""
+    """Summarises the evaluation episodes."""
     returns = [episode.return_ for episode in gathered.episodes]
     return {
         "eval/mean_reward": _mean(returns),
@@ -85,7 +85,7 @@ def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
 
 
 def of_fit(info: FitInfo, fresh_error: Float[Array, " E"], is_first: bool) -> Metrics:
-    """Summarise a fit; before the first one the error on fresh data means nothing."""
+    """Summarises a fit; before the first one the error on fresh data means nothing."""
     return {
         "model/train_loss": float(jnp.mean(info.loss)),
         "model/num_steps": int(info.num_steps),
@@ -95,7 +95,7 @@ def of_fit(info: FitInfo, fresh_error: Float[Array, " E"], is_first: bool) -> Me
 
 
 def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> Metrics:
-    """Summarise the policy steps of a round."""
+    """Summarises the policy steps of a round."""
     first, last = infos[0], infos[-1]
     return {
         "imagined/return_mean": float(jnp.mean(last.imagined_return)),

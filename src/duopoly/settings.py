@@ -59,7 +59,7 @@ class Effort(_Checked):
     """Enough steps for a best response: the follower of PAL or MAL, both players of BR."""
 
     def at(self, degree: Degree) -> int:
-        """Return the number for a degree."""
+        """Returns the number for a degree."""
         match degree:
             case Degree.STEP:
                 return self.step

@@ -40,7 +40,7 @@ class LearnedWorld(eqx.Module):
     def __call__(
         self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
     ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
-        """Return (next_obs, reward, terminated) of an action in policy units."""
+        """Returns (next_obs, reward, terminated) of an action in policy units."""
         next_obs = predict(self.ensemble, obs, action)
         return jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
 

@@ -43,7 +43,7 @@ def init_ensemble(
     learned: tuple[int, ...],
     settings: ModelSettings,
 ) -> Ensemble:
-    """Draw every member's weights from a key of its own."""
+    """Draws every member's weights from a key of its own."""
     sizes = (obs_dim + action_dim, *settings.hidden, len(learned))
     keys = jax.random.split(key, settings.num_members)
     return Ensemble(
@@ -59,14 +59,14 @@ def init_ensemble(
 def features(
     ensemble: Ensemble, obs: Float[Array, " obs"], action: Float[Array, " act"]
 ) -> Float[Array, " features"]:
-    """Return the network's normalised input for one (obs, action), the action in policy units."""
+    """Returns the network's normalised input for one (obs, action), the action in policy units."""
     return ensemble.inputs(jnp.concatenate([obs, jnp.clip(action, -1.0, 1.0)]))
 
 
 def predict(
     ensemble: Ensemble, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
 ) -> Float[Array, "E B obs"]:
-    """Predict the next observation with every member; unlearned components keep their value."""
+    """Predicts the next observation with every member; unlearned components keep their value."""
     learned = jnp.asarray(ensemble.learned)
 
     def predict_one(member: MLP, obs: Array, action: Array) -> Array:

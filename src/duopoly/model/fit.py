@@ -45,7 +45,7 @@ def init_model(
     learned: tuple[int, ...],
     settings: ModelSettings,
 ) -> ModelState:
-    """Return the model player before it has seen any data."""
+    """Returns the model player before it has seen any data."""
     ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings)
     opt_state = jax.vmap(optax.scale_by_adam().init)(eqx.filter(ensemble.members, eqx.is_array))
     return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
@@ -59,7 +59,7 @@ def fit_model(
     settings: ModelSettings,
     num_epochs: int,
 ) -> tuple[ModelState, FitInfo]:
-    """Fit every member to the data by Adam, warm-started, each on minibatches of its own.
+    """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
     The step size falls along half a cosine to a hundredth, anew in every fit. A member whose
     parameters or loss turn non-finite keeps those it came with.
@@ -104,7 +104,7 @@ def fit_model(
 
 @eqx.filter_jit
 def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"]:
-    """Evaluate ℓ(M, µ) of every member on the data, in units of the targets' variance."""
+    """Evaluates ℓ(M, µ) of every member on the data, in units of the targets' variance."""
     x, y = inputs_and_targets(ensemble, data)
 
     def member_error(member: MLP) -> Float[Array, ""]:
@@ -115,7 +115,7 @@ def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"
 
 
 def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemble:
-    """Take the normalisers and the range of predictions from the data."""
+    """Takes the normalisers and the range of predictions from the data."""
     learned = jnp.asarray(ensemble.learned)
     value = data.next_obs[:, learned]
     margin = clip_sigmas * Normaliser.of(value, data.valid).std
@@ -133,7 +133,7 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
 def inputs_and_targets(
     ensemble: Ensemble, data: Transitions
 ) -> tuple[Float[Array, "N features"], Float[Array, "N learned"]]:
-    """Return what the networks see and what they should answer, both normalised."""
+    """Returns what the networks see and what they should answer, both normalised."""
     learned = jnp.asarray(ensemble.learned)
     x = jax.vmap(lambda obs, action: features(ensemble, obs, action))(data.obs, data.action)
     y = jax.vmap(ensemble.targets)(data.next_obs[:, learned] - data.obs[:, learned])
@@ -148,13 +148,13 @@ def squared_error(
 
 
 def all_finite(tree: object) -> Bool[Array, " E"]:
-    """Tell per member whether all its arrays (leading axis E) are finite."""
+    """Tells per member whether all its arrays (leading axis E) are finite."""
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x), axis=1) for x in leaves]), axis=0)
 
 
 def select(choose_first: Bool[Array, " E"], first: T, second: T) -> T:
-    """Choose between two trees member by member."""
+    """Chooses between two trees member by member."""
 
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(choose_first.reshape(-1, *(1,) * (a.ndim - 1)), a, b)

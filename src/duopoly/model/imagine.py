@@ -25,7 +25,7 @@ class Dynamics(Protocol):
     def __call__(
         self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"], /
     ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
-        """Return (next_obs, reward, terminated)."""
+        """Returns (next_obs, reward, terminated)."""
         ...
 
 
@@ -41,7 +41,7 @@ class Starts(NamedTuple):
 def draw_starts(
     key: Key[Array, ""], starts: Starts, shape: tuple[int, int], share_of_recent: float
 ) -> Float[Array, "E B obs"]:
-    """Draw start states; ``share_of_recent`` of each member's rollouts start amid the data."""
+    """Draws start states; ``share_of_recent`` of each member's rollouts start amid the data."""
     key_initial, key_recent = jax.random.split(key)
     initial = starts.initial[jax.random.randint(key_initial, shape, 0, starts.num_initial)]
     recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.num_valid)]
@@ -56,7 +56,7 @@ def imagine(
     starts: Float[Array, "E B obs"],
     horizon: int,
 ) -> Rollouts:
-    """Play ``horizon`` actions from every start, each member in a world of its own.
+    """Plays ``horizon`` actions from every start, each member in a world of its own.
 
     Shapes are fixed: after its first terminal step a rollout goes on as padding, marked invalid.
     """

@@ -25,14 +25,14 @@ class GaussianPolicy(eqx.Module):
     def __call__(
         self, obs: Float[Array, " obs"]
     ) -> tuple[Float[Array, " act"], Float[Array, " act"]]:
-        """Return mean and log standard deviation for one observation."""
+        """Returns mean and log standard deviation for one observation."""
         return self.network(self.inputs(obs)), self.log_std
 
 
 def init_policy(
     key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
 ) -> GaussianPolicy:
-    """Return a policy whose mean is near zero everywhere: the last layer starts small."""
+    """Returns a policy whose mean is near zero everywhere: the last layer starts small."""
     sizes = (obs_dim, *settings.hidden, action_dim)
     return GaussianPolicy(
         network=MLP(key, sizes, "tanh", final_scale=0.01),
@@ -44,7 +44,7 @@ def init_policy(
 def sample(
     key: Key[Array, ""], policy: GaussianPolicy, obs: Float[Array, "E B obs"]
 ) -> Float[Array, "E B act"]:
-    """Draw one action per observation."""
+    """Draws one action per observation."""
     noise = jax.random.normal(key, (*obs.shape[:2], policy.log_std.shape[0]))
 
     def sample_one(obs: Array, noise: Array) -> Array:
@@ -91,7 +91,7 @@ class NumpyPolicy:
     scale: Float[np.ndarray, " obs"]
 
     def mean(self, obs: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch act"]:
-        """Return the mean action of one observation or of a batch of them."""
+        """Returns the mean action of one observation or of a batch of them."""
         x = (obs - self.shift) / self.scale
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = np.tanh(x @ weight + bias)
@@ -100,13 +100,13 @@ class NumpyPolicy:
     def sample(
         self, obs: Float[np.ndarray, "*batch obs"], rng: np.random.Generator
     ) -> Float[np.ndarray, "*batch act"]:
-        """Draw an action for one observation or for each of a batch."""
+        """Draws an action for one observation or for each of a batch."""
         mean = self.mean(obs)
         return mean + self.std * rng.standard_normal(mean.shape)
 
 
 def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
-    """Copy a policy to the host, in double precision."""
+    """Copies a policy to the host, in double precision."""
     layers = policy.network.layers
     to_host = lambda x: np.asarray(x, np.float64)  # noqa: E731
     return NumpyPolicy(

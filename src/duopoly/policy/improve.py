@@ -46,7 +46,7 @@ class ImprovementInfo(NamedTuple):
 def init_policy_player(
     key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
 ) -> PolicyState:
-    """Return the policy player at the start of the game."""
+    """Returns the policy player at the start of the game."""
     key_policy, key_value = jax.random.split(key)
     return PolicyState(
         init_policy(key_policy, obs_dim, action_dim, settings),
@@ -62,7 +62,7 @@ def improve_policy(
     starts: Starts,
     settings: Settings,
 ) -> tuple[PolicyState, ImprovementInfo]:
-    """Imagine, estimate advantages, take one natural gradient step, refit the value function."""
+    """Imagines, estimates advantages, takes a natural gradient step, refits the value function."""
     key_starts, key_imagine, key_fisher, key_value = jax.random.split(key, 4)
     imagination = settings.imagination
     shape = (dynamics.num_members, imagination.num_rollouts)
@@ -92,7 +92,7 @@ def improve_policy(
 def summarise(
     rollouts: Rollouts, explained_variance: Float[Array, ""], npg: NaturalGradientInfo
 ) -> ImprovementInfo:
-    """Reduce the rollouts of one step to what is worth watching."""
+    """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
         imagined_return=jnp.mean(jnp.sum(reward, axis=2), axis=1),
@@ -107,7 +107,7 @@ def summarise(
 def estimate_advantages(
     state: PolicyState, rollouts: Rollouts, settings: PolicySettings
 ) -> tuple[Float[Array, "E B T"], Float[Array, "E B T"]]:
-    """Return advantages and the λ-returns that V should have predicted."""
+    """Returns advantages and the λ-returns that V should have predicted."""
     value = evaluate_value(state.value.function, state.policy, rollouts.obs)
     last = evaluate_value(state.value.function, state.policy, rollouts.next_obs[:, :, -1:])
     next_value = jnp.concatenate([value[:, :, 1:], last], axis=2)
@@ -124,5 +124,5 @@ def estimate_advantages(
 def evaluate_value(
     function: ValueFunction, policy: GaussianPolicy, obs: Float[Array, "E B T obs"]
 ) -> Float[Array, "E B T"]:
-    """Return V at every observation of a set of rollouts."""
+    """Returns V at every observation of a set of rollouts."""
     return jax.vmap(jax.vmap(jax.vmap(lambda o: function(policy.inputs(o)))))(obs)

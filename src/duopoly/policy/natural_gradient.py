@@ -47,7 +47,7 @@ def natural_gradient_step(
     fisher_obs: Float[Array, "M obs"],
     settings: PolicySettings,
 ) -> tuple[GaussianPolicy, NaturalGradientInfo]:
-    """Take one normalised natural gradient step, or none at all where the numbers break down."""
+    """Takes one normalised natural gradient step, or none at all where the numbers break down."""
     theta, rebuild = flatten_policy(policy)
     gradient = jax.grad(lambda t: surrogate(rebuild(t), samples))(theta)
     product = fisher_vector_product(policy, fisher_obs, settings.cg_damping)
@@ -76,7 +76,7 @@ def surrogate(policy: GaussianPolicy, samples: Samples) -> Float[Array, ""]:
 def fisher_vector_product(
     policy: GaussianPolicy, obs: Float[Array, "M obs"], damping: float
 ) -> Callable[[Float[Array, " P"]], Float[Array, " P"]]:
-    """Return v ↦ (F + damping·1) v, F averaged over the observations, without ever forming F.
+    """Returns v ↦ (F + damping·1) v, F averaged over the observations, without ever forming F.
 
     Gauss-Newton form: F = E[Jᵀ H J], J the Jacobian of (mean, log std) and H the Fisher matrix of a
     Gaussian in those coordinates, diag(1/std², 2).
@@ -102,7 +102,7 @@ def fisher_vector_product(
 def flatten_policy(
     policy: GaussianPolicy,
 ) -> tuple[Float[Array, " P"], Callable[[Float[Array, " P"]], GaussianPolicy]]:
-    """Return the trainable parameters as one vector, and the way back."""
+    """Returns the trainable parameters as one vector, and the way back."""
     theta, unravel = ravel_pytree((policy.network, policy.log_std))
 
     def rebuild(theta: Float[Array, " P"]) -> GaussianPolicy:
@@ -113,5 +113,5 @@ def flatten_policy(
 
 
 def raise_to_floor(policy: GaussianPolicy, min_log_std: float) -> GaussianPolicy:
-    """Keep exploring: no log standard deviation falls below the floor."""
+    """Keeps exploring: no log standard deviation falls below the floor."""
     return eqx.tree_at(lambda p: p.log_std, policy, jnp.maximum(policy.log_std, min_log_std))

@@ -36,7 +36,7 @@ def generalised_advantages(
 def normalise_advantages(
     advantage: Float[Array, "*N"], valid: Bool[Array, "*N"]
 ) -> Float[Array, "*N"]:
-    """Shift and scale the valid advantages to mean 0 and standard deviation 1; zero the rest."""
+    """Shifts and scale the valid advantages to mean 0 and standard deviation 1; zero the rest."""
     count = jnp.maximum(jnp.sum(valid), 1)
     mean = jnp.sum(jnp.where(valid, advantage, 0.0)) / count
     centred = jnp.where(valid, advantage - mean, 0.0)

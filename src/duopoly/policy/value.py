@@ -18,7 +18,7 @@ class ValueFunction(eqx.Module):
     std: Float[Array, ""]
 
     def __call__(self, x: Float[Array, " obs"]) -> Float[Array, ""]:
-        """Return the value of one observation, given as the policy's normalised input."""
+        """Returns the value of one observation, given as the policy's normalised input."""
         return self.mean + self.std * self.network(x)[0]
 
 
@@ -30,7 +30,7 @@ class ValueState(eqx.Module):
 
 
 def init_value(key: Key[Array, ""], obs_dim: int, settings: ValueSettings) -> ValueState:
-    """Return a value function that is zero everywhere."""
+    """Returns a value function that is zero everywhere."""
     network = MLP(key, (obs_dim, *settings.hidden, 1), "tanh", final_scale=0.0)
     opt_state = optax.adam(settings.learning_rate).init(eqx.filter(network, eqx.is_array))
     return ValueState(ValueFunction(network, jnp.zeros(()), jnp.ones(())), opt_state)
@@ -44,7 +44,7 @@ def fit_value(
     valid: Bool[Array, " N"],
     settings: ValueSettings,
 ) -> tuple[ValueState, Float[Array, ""]]:
-    """Regress V on the targets of the valid samples; a fit that turns non-finite is refused.
+    """Regresses V on the targets of the valid samples; a fit that turns non-finite is refused.
 
     Returns the share of the targets' variance that V explained beforehand as well.
     """
@@ -77,7 +77,7 @@ def fit_value(
 def rescale(
     function: ValueFunction, target: Float[Array, " N"], valid: Bool[Array, " N"]
 ) -> ValueFunction:
-    """Measure the targets anew and absorb the change in the last layer: V itself stays the same.
+    """Measures the targets anew and absorb the change in the last layer: V itself stays the same.
 
     Source: van Hasselt et al. (2016), Learning values across many orders of magnitude.
     """
@@ -98,7 +98,7 @@ def explained_variance(
     target: Float[Array, " N"],
     valid: Bool[Array, " N"],
 ) -> Float[Array, ""]:
-    """Return 1 − Var(target − V) / Var(target) over the valid samples."""
+    """Returns 1 − Var(target − V) / Var(target) over the valid samples."""
     residual = _measure(target - jax.vmap(function)(x), valid)
     return 1.0 - (residual.std[0] / _measure(target, valid).std[0]) ** 2
 
