@@ -15,9 +15,9 @@ import gymnasium as gym
 import jax
 
 from duopoly.moves import (
+    Game,
     GameState,
     Purpose,
-    Table,
     collect,
     fit,
     fresh_data,
@@ -76,6 +76,14 @@ class Schedule:
     model_effort: Degree
     memory: Memory
     leader: Leader
+
+    def __post_init__(self) -> None:
+        moves = sorted(move.value for stage in self.stages for move in stage)
+        if moves != sorted(move.value for move in Move):
+            raise ValueError(
+                f"schedule {self.name!r} has the moves {', '.join(moves)}; "
+                f"a round has each of {', '.join(move.value for move in Move)} once"
+            )
 
 
 # Gradient descent ascent, Eq. (6)-(7)
@@ -148,22 +156,22 @@ def play(
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
-    table = Table(task, settings, seed)
+    game = Game(task, settings, seed)
     state = start(task, settings, seed) if state is None else state
     env = task.make(None)
     try:
         while num_env_steps - state.env_steps >= task.action_repeat:
-            state, metrics = play_round(table, schedule, env, state, num_env_steps)
+            state, metrics = play_round(game, schedule, env, state, num_env_steps)
             yield Round(state, metrics)
     finally:
         env.close()
 
 
 def play_round(
-    table: Table, schedule: Schedule, env: gym.Env[Any, Any], state: GameState, num_env_steps: int
+    game: Game, schedule: Schedule, env: gym.Env[Any, Any], state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
     """Plays one round; an improvement waits until there is a fitted model to play against."""
-    key = jax.random.fold_in(key_of(table.seed, Purpose.ROUND), state.round)
+    key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
     key_fit, key_improve = jax.random.split(key)
     metrics = unknown_metrics()
     for stage in schedule.stages:
@@ -172,25 +180,25 @@ def play_round(
             begin = time.perf_counter()
             match move:
                 case Move.COLLECT:
-                    state, seen = collect(table, env, before, state, num_env_steps)
+                    state, seen = collect(game, env, before, state, num_env_steps)
                 case Move.FIT:
-                    data = remembered(schedule.memory, table, state)
-                    state, seen = fit(key_fit, table, before, state, data, schedule.model_effort)
+                    data = remembered(schedule.memory, game, state)
+                    state, seen = fit(key_fit, game, before, state, data, schedule.model_effort)
                 case Move.IMPROVE if before.model.num_fits > 0:
-                    state, seen = improve(key_improve, table, before, state, schedule.policy_effort)
+                    state, seen = improve(key_improve, game, before, state, schedule.policy_effort)
                 case Move.IMPROVE:
                     continue
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
-    metrics |= judge(table, env, state) | {"game/leader_loss": leader_loss(schedule, metrics)}
+    metrics |= judge(game, env, state) | {"game/leader_loss": leader_loss(schedule, metrics)}
     return dataclasses.replace(state, round=state.round + 1), metrics
 
 
-def remembered(memory: Memory, table: Table, state: GameState) -> Transitions:
+def remembered(memory: Memory, game: Game, state: GameState) -> Transitions:
     """Returns the data the model player fits, padded to a length that never changes."""
-    model = table.settings.model
+    model = game.settings.model
     match memory:
         case Memory.FRESH:
-            return fresh_data(table, state)
+            return fresh_data(game, state)
         case Memory.WINDOW:
             return state.buffer.latest(model.window)
         case Memory.EVERYTHING:

@@ -71,8 +71,8 @@ class GameState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """What stays fixed while the game is played."""
+class Game:
+    """What is played, and stays as it is from round to round."""
 
     task: Task
     settings: Settings
@@ -95,21 +95,24 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
 
 
 def collect(
-    table: Table, env: gym.Env[Any, Any], before: Players, state: GameState, num_env_steps: int
+    game: Game, env: gym.Env[Any, Any], before: Players, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
     """Lets the policy act in the real world, and remembers what happened.
 
-    Rounds end at fixed counts of steps: what one could not use, the next one gets. The first
-    collection also fixes how the policy normalises its observations.
+    Rounds end at fixed counts of steps: what one could not use of an action's repeats, the next one
+    gets. The first collection also fixes how the policy normalises its observations.
     """
-    collection = table.settings.collection
+    collection = game.settings.collection
+    planned = collection.steps_per_round if state.round else collection.initial_steps
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round
+    budget = min(end_of_round, num_env_steps) - state.env_steps
+    at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
     gathered = collect_episodes(
         env,
-        table.task,
+        game.task,
         numpy_policy(before.policy.policy).sample,
-        min(end_of_round, num_env_steps) - state.env_steps,
-        table.seed,
+        min(max(budget, at_least), at_most),
+        game.seed,
         state.round,
     )
     if not gathered.episodes:
@@ -119,21 +122,21 @@ def collect(
         state, env_steps=env_steps, buffer=state.buffer.add(gathered.episodes)
     )
     if state.round == 0:
-        state = with_policy(state, normalise_inputs(before.policy, fresh_data(table, state)))
-    return state, report.of_collection(gathered, table.task, env_steps)
+        state = with_policy(state, normalise_inputs(before.policy, fresh_data(game, state)))
+    return state, report.of_collection(gathered, game.task, env_steps)
 
 
 def fit(
     key: Key[Array, ""],
-    table: Table,
+    game: Game,
     before: Players,
     state: GameState,
     data: Transitions,
     degree: Degree,
 ) -> tuple[GameState, Metrics]:
     """Lets the model player fit the data, after testing it on what it has not seen yet."""
-    settings = table.settings.model
-    fresh_error = prediction_error(before.model.ensemble, fresh_data(table, state))
+    settings = game.settings.model
+    fresh_error = prediction_error(before.model.ensemble, fresh_data(game, state))
     num_epochs = settings.epochs.at(degree)
     model, info = fit_model(key, before.model, data, settings, num_epochs)
     if bool(jnp.all(info.is_refused)):
@@ -147,31 +150,37 @@ def fit(
 
 
 def improve(
-    key: Key[Array, ""], table: Table, before: Players, state: GameState, degree: Degree
+    key: Key[Array, ""], game: Game, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
     """Lets the policy player take its steps in the model."""
-    world = LearnedWorld(before.model.ensemble, knowledge_of(table.task))
-    starts = start_states(table, state)
+    world = LearnedWorld(before.model.ensemble, knowledge_of(game.task))
+    starts = start_states(game, state)
     policy = before.policy
     infos = []
-    for key_step in jax.random.split(key, table.settings.policy.steps.at(degree)):
-        policy, info = improve_policy(key_step, policy, world, starts, table.settings)
+    for key_step in jax.random.split(key, game.settings.policy.steps.at(degree)):
+        policy, info = improve_policy(key_step, policy, world, starts, game.settings)
         infos.append(info)
+    if not any(bool(jnp.isfinite(info.npg.curvature)) for info in infos):
+        raise GameError(
+            f"round {state.round}: no policy gradient is finite, and the imagined return is "
+            f"{float(jnp.mean(infos[-1].imagined_return)):g}; check the reward_fn of "
+            f"{game.task.name}"
+        )
     return with_policy(state, policy), report.of_improvement(infos, policy.policy)
 
 
-def judge(table: Table, env: gym.Env[Any, Any], state: GameState) -> Metrics:
+def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
     """Evaluates the policy's mean action on episodes that never enter the data."""
     policy = numpy_policy(state.players.policy.policy)
     gathered = evaluate_episodes(
         env,
-        table.task,
-        lambda obs, rng: policy.mean(obs),  # noqa: ARG005
-        table.settings.evaluation.num_episodes,
-        table.seed,
+        game.task,
+        policy.act_mean,
+        game.settings.evaluation.num_episodes,
+        game.seed,
         state.round,
     )
-    return report.of_evaluation(gathered, table.task)
+    return report.of_evaluation(gathered, game.task)
 
 
 @functools.cache
@@ -192,13 +201,14 @@ def knowledge_of(task: Task) -> Knowledge:
     )
 
 
-def fresh_data(table: Table, state: GameState) -> Transitions:
+def fresh_data(game: Game, state: GameState) -> Transitions:
     """Returns D_k, the latest collection, padded to the length of the longest one."""
-    collection = table.settings.collection
-    return state.buffer.latest_round(max(collection.initial_steps, collection.steps_per_round))
+    collection = game.settings.collection
+    longest = max(collection.initial_steps, collection.steps_per_round)
+    return state.buffer.latest_round(longest + game.task.action_repeat - 1)
 
 
-def start_states(table: Table, state: GameState) -> Starts:
+def start_states(game: Game, state: GameState) -> Starts:
     """Returns where imagination may start."""
     initial = state.buffer.starts[-MAX_STARTS:]
     padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
@@ -206,7 +216,7 @@ def start_states(table: Table, state: GameState) -> Starts:
     return Starts(
         jnp.asarray(padded),
         jnp.asarray(len(initial)),
-        state.buffer.latest(table.settings.model.window),
+        state.buffer.latest(game.settings.model.window),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from duopoly.model.fit import FitInfo
-from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.gaussian import GaussianPolicy, entropy
 from duopoly.policy.improve import ImprovementInfo
 from duopoly.types import Episode
 from duopoly.world.interaction import Gathered
@@ -46,6 +46,8 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "npg/refused_steps": "policy steps refused because a number broke down",
     "npg/num_steps": "policy steps taken or refused",
     "train/std": "mean standard deviation of the policy, in policy units",
+    "train/entropy": "entropy of the policy's actions",
+    "train/refused_value_fits": "fits of the value function that turned non-finite",
     "train/explained_variance": "share of the λ-returns' variance explained by the value function",
     "game/policy_objective": "J(π, M̂) of the policy that came into its move",
     "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
@@ -66,7 +68,7 @@ def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
         "time/total_timesteps": env_steps,
         "rollout/ep_rew_mean": _mean([episode.return_ for episode in complete]),
         "rollout/ep_len_mean": _mean([len(episode.reward) for episode in complete]),
-        "rollout/success_rate": _success_rate(complete, task),
+        "rollout/success_rate": success_rate(complete, task),
         "rollout/num_episodes": len(complete),
         "rollout/sim_divergence": len(gathered.drops),
     }
@@ -79,7 +81,7 @@ def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
         "eval/mean_reward": _mean(returns),
         "eval/std_reward": float(np.std(returns)) if returns else math.nan,
         "eval/mean_ep_length": _mean([len(episode.reward) for episode in gathered.episodes]),
-        "eval/success_rate": _success_rate(gathered.episodes, task),
+        "eval/success_rate": success_rate(gathered.episodes, task),
         "eval/sim_divergence": len(gathered.drops),
     }
 
@@ -109,7 +111,9 @@ def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> 
         "npg/refused_steps": sum(bool(info.npg.is_refused) for info in infos),
         "npg/num_steps": len(infos),
         "train/std": float(jnp.mean(jnp.exp(policy.log_std))),
-        "train/explained_variance": float(last.explained_variance),
+        "train/entropy": float(entropy(policy)),
+        "train/explained_variance": float(last.value.explained_variance),
+        "train/refused_value_fits": sum(bool(info.value.is_refused) for info in infos),
         "game/policy_objective": float(jnp.mean(first.imagined_return)),
     }
 
@@ -118,7 +122,8 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
-def _success_rate(episodes: Sequence[Episode], task: Task) -> float:
+def success_rate(episodes: Sequence[Episode], task: Task) -> float:
+    """Returns the share of episodes that succeeded; NaN where the task has no such measure."""
     if task.success_fn is None:
         return math.nan
     return _mean([task.success_fn(episode) for episode in episodes])

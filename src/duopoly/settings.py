@@ -3,9 +3,11 @@
 Pure Python on purpose: the command line reads and checks settings before JAX is imported.
 """
 
+import builtins
 import dataclasses
 import enum
 import math
+import typing
 from typing import Any, Literal
 
 Activation = Literal["relu", "silu", "tanh"]
@@ -24,19 +26,38 @@ def _between(low: float, high: float, default: Any) -> Any:
 
 
 class _Checked:
-    """Checks each field against the bounds it was declared with, tuples element by element."""
+    """Checks each field against its type and the bounds it was declared with."""
 
     def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            low = field.metadata.get("low", -math.inf)
-            high = field.metadata.get("high", math.inf)
             value = getattr(self, field.name)
+            if not _fits(value, hints[field.name]):
+                kind = str(hints[field.name]).removeprefix("typing.")
+                kind = getattr(hints[field.name], "__name__", kind) if "[" not in kind else kind
+                raise SettingsError(f"{field.name} = {value!r}: must be {kind}")
             if not field.metadata:
                 continue
+            low, high = field.metadata["low"], field.metadata.get("high", math.inf)
             for item in value if isinstance(value, tuple) else (value,):
                 if not (low <= item <= high):  # also catches NaN
                     room = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
                     raise SettingsError(f"{field.name} = {value}: must be {room}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a declared type; a whole number may stand for a real one."""
+    match typing.get_origin(hint):
+        case builtins.tuple:
+            item = typing.get_args(hint)[0]
+            return (
+                isinstance(value, tuple) and len(value) > 0 and all(_fits(v, item) for v in value)
+            )
+        case typing.Literal:
+            return value in typing.get_args(hint)
+    if hint in (int, float):
+        return isinstance(value, hint | int) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 class Degree(enum.Enum):
@@ -96,11 +117,18 @@ class ModelSettings(_Checked):
     epochs: Effort = Effort(step=1, conservative=10, convergence=25)
     """Passes over the data per round, by degree of effort."""
     window: int = _at_least(1, 10_000)
-    """Most recent transitions kept by a schedule with a window as its memory (PAL)."""
+    """Most recent transitions that a schedule with a window as its memory fits (PAL)."""
     capacity: int = _at_least(1, 100_000)
-    """Transitions kept by a schedule that remembers everything (MAL); the oldest go first."""
+    """Transitions kept, all of which a schedule that remembers everything fits (MAL)."""
     clip_sigmas: float = _at_least(0.0, 2.0)
     """Predictions stay within the data's range, widened by this many standard deviations."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window > self.capacity:
+            raise SettingsError(
+                f"window = {self.window}: must be at most capacity = {self.capacity}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,12 +177,22 @@ class PolicySettings(_Checked):
     """Mean KL divergence that one natural gradient step aims at."""
     fisher_samples: int = _at_least(1, 20_000)
     """Imagined states on which Fisher-vector products are computed."""
+    entropy_bonus: float = _at_least(0.0, 0.0)
+    """Weight of the policy's entropy beside its advantages, which have standard deviation 1."""
     cg_iterations: int = _at_least(1, 15)
     """Conjugate gradient iterations per policy step."""
     cg_damping: float = _between(0.0, 1.0, 1e-3)
     """Multiple of the identity added to the Fisher matrix."""
     value: ValueSettings = ValueSettings()
     """Value function."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_log_std > self.initial_log_std:
+            raise SettingsError(
+                f"min_log_std = {self.min_log_std}: must be at most "
+                f"initial_log_std = {self.initial_log_std}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

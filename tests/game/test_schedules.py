@@ -12,7 +12,7 @@ from duopoly import game, moves
 from duopoly.game import BR, GDA, MAL, PAL, SCHEDULES, Move, Schedule
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
-from duopoly.moves import GameState, Table, fresh_data, knowledge_of, start_states
+from duopoly.moves import Game, GameState, fresh_data, knowledge_of, start_states
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy
 from duopoly.presets import ALGORITHMS
@@ -37,12 +37,12 @@ def improved_against(
     model: ModelState, before: GameState, after: GameState, schedule: Schedule, index: int
 ) -> PolicyState:
     """Repeat a policy move by hand, against a model of our choice."""
-    table = Table(POINT, TINY, SEED)
+    arena = Game(POINT, TINY, SEED)
     world = LearnedWorld(model.ensemble, knowledge_of(POINT))
     policy = before.players.policy
     _, key = keys_of_round(index)
     for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
-        policy, _ = improve_policy(key_step, policy, world, start_states(table, after), TINY)
+        policy, _ = improve_policy(key_step, policy, world, start_states(arena, after), TINY)
     return policy
 
 
@@ -98,7 +98,7 @@ def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
     rounds = play_rounds(schedule, 2)
     old, new = rounds[0].state, rounds[1].state
     memories = {
-        game.Memory.FRESH: fresh_data(Table(POINT, TINY, SEED), new),
+        game.Memory.FRESH: fresh_data(Game(POINT, TINY, SEED), new),
         game.Memory.WINDOW: new.buffer.latest(TINY.model.window),
         game.Memory.EVERYTHING: new.buffer.latest(TINY.model.capacity),
     }

@@ -123,6 +123,21 @@ def test_a_member_that_breaks_keeps_its_parameters(untrained: ModelState) -> Non
     assert float(jnp.abs(weight[0] - broken.ensemble.members.layers[0].weight[0]).max()) > 0
 
 
+def test_a_constant_component_may_only_be_predicted_as_it_is(untrained: ModelState) -> None:
+    data = linear_world(300)
+    still = data._replace(obs=data.obs.at[:, 3].set(5.0), next_obs=data.next_obs.at[:, 3].set(5.0))
+    ensemble = fitted(untrained, still, num_epochs=1).ensemble
+    assert (float(ensemble.low[2]), float(ensemble.high[2])) == (5.0, 5.0)
+
+
+@pytest.mark.parametrize("num_rows", [50, 10_000, 100_000])
+def test_a_long_constant_column_is_not_scaled(num_rows: int) -> None:
+    column = jnp.full((num_rows + 3_333, 1), 3.7)
+    normaliser = jax.jit(Normaliser.of)(column, jnp.arange(len(column)) < num_rows)
+    assert float(normaliser.std[0]) == 1.0
+    np.testing.assert_allclose(normaliser.mean, 3.7, rtol=1e-3)
+
+
 def test_normaliser_measures_the_valid_rows() -> None:
     x = np.random.default_rng(0).normal(3.0, 2.0, (50, 2)).astype(np.float32)
     x[:, 1] = 4.0

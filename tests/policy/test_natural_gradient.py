@@ -13,11 +13,18 @@ from duopoly.policy.natural_gradient import (
     fisher_vector_product,
     flatten_policy,
     natural_gradient_step,
-    surrogate,
+    objective,
 )
 from duopoly.settings import PolicySettings
 
-SETTINGS = PolicySettings(hidden=(5,), initial_log_std=-0.3, cg_iterations=60, cg_damping=1e-2)
+BONUS = 0.3
+SETTINGS = PolicySettings(
+    hidden=(5,),
+    initial_log_std=-0.3,
+    entropy_bonus=BONUS,
+    cg_iterations=60,
+    cg_damping=1e-2,
+)
 
 
 @pytest.fixture
@@ -60,7 +67,9 @@ def test_fisher_vector_product_matches_dense_fisher(
 
 def test_step_follows_the_dense_solution(policy: GaussianPolicy, samples: Samples) -> None:
     theta, rebuild = flatten_policy(policy)
-    gradient = np.asarray(jax.grad(lambda t: surrogate(rebuild(t), samples))(theta), np.float64)
+    gradient = np.asarray(
+        jax.grad(lambda t: objective(rebuild(t), samples, BONUS))(theta), np.float64
+    )
     fisher = dense_fisher(policy, samples.obs) + SETTINGS.cg_damping * np.eye(len(theta))
     direction = np.linalg.solve(fisher, gradient)
     curvature = gradient @ direction
@@ -86,12 +95,12 @@ def test_measured_kl_is_near_the_target(
 
 def test_gradient_matches_finite_differences(policy: GaussianPolicy, samples: Samples) -> None:
     theta, rebuild = flatten_policy(policy)
-    gradient = jax.grad(lambda t: surrogate(rebuild(t), samples))(theta)
+    gradient = jax.grad(lambda t: objective(rebuild(t), samples, BONUS))(theta)
     for i in range(0, len(theta), 7):
         step = jnp.zeros_like(theta).at[i].set(1e-2)
         above, below = (
-            surrogate(rebuild(theta + step), samples),
-            surrogate(rebuild(theta - step), samples),
+            objective(rebuild(theta + step), samples, BONUS),
+            objective(rebuild(theta - step), samples, BONUS),
         )
         np.testing.assert_allclose(gradient[i], (above - below) / 2e-2, rtol=0.02, atol=2e-3)
 
@@ -104,12 +113,26 @@ def test_padding_does_not_matter(policy: GaussianPolicy, samples: Samples) -> No
     np.testing.assert_allclose(flatten_policy(new)[0], flatten_policy(same)[0], rtol=1e-5)
 
 
+def test_entropy_bonus_alone_widens_the_policy_and_leaves_its_mean(
+    policy: GaussianPolicy, samples: Samples
+) -> None:
+    indifferent = samples._replace(advantage=jnp.zeros(400))
+    settings = dataclasses.replace(SETTINGS, target_kl=1e-4)
+    new, _ = natural_gradient_step(policy, indifferent, samples.obs, settings)
+    # Of a change in log std alone the KL divergence is its square, to second order.
+    change = np.asarray(new.log_std - policy.log_std)
+    np.testing.assert_allclose(change, np.full(2, np.sqrt(1e-4 / 2)), rtol=0.03)
+    for old, same in zip(policy.network.layers, new.network.layers, strict=True):
+        np.testing.assert_allclose(old.weight, same.weight, atol=1e-6)
+
+
 @pytest.mark.parametrize("advantage", [0.0, np.nan, np.inf])
 def test_a_broken_step_moves_nothing(
     policy: GaussianPolicy, samples: Samples, advantage: float
 ) -> None:
     broken = samples._replace(advantage=jnp.full(400, advantage))
-    new, info = natural_gradient_step(policy, broken, samples.obs, SETTINGS)
+    settings = dataclasses.replace(SETTINGS, entropy_bonus=0.0)
+    new, info = natural_gradient_step(policy, broken, samples.obs, settings)
     assert info.is_refused
     for old_leaf, new_leaf in zip(jax.tree.leaves(policy), jax.tree.leaves(new), strict=True):
         np.testing.assert_array_equal(old_leaf, new_leaf)
@@ -118,7 +141,7 @@ def test_a_broken_step_moves_nothing(
 def test_exploration_never_falls_below_its_floor(policy: GaussianPolicy, samples: Samples) -> None:
     free, _ = natural_gradient_step(policy, samples, samples.obs, SETTINGS)
     floor = float(jnp.mean(free.log_std))
-    settings = dataclasses.replace(SETTINGS, min_log_std=floor)
+    settings = dataclasses.replace(SETTINGS, initial_log_std=floor, min_log_std=floor)
     held, _ = natural_gradient_step(policy, samples, samples.obs, settings)
     np.testing.assert_allclose(held.log_std, np.maximum(free.log_std, floor), rtol=1e-6)
     assert float(free.log_std.min()) < floor < float(free.log_std.max())

@@ -36,9 +36,20 @@ def test_rescaling_leaves_the_function_unchanged() -> None:
     np.testing.assert_allclose(jax.vmap(rescaled)(x), jax.vmap(function)(x), rtol=1e-4, atol=0.05)
 
 
+def test_an_exact_value_function_explains_everything() -> None:
+    x, target = problem()[:2]
+    function = fitted().function
+    exact = jax.vmap(function)(x)
+    valid = jnp.ones(1_000, bool)
+    assert float(explained_variance(function, x, exact, valid)) == 1.0
+    assert float(explained_variance(function, x, exact + 5.0, valid)) > 0.999
+    assert float(explained_variance(function, x, target * 0.0, valid)) < 0.0
+
+
 def test_a_non_finite_fit_is_refused() -> None:
     x, target, valid = problem()
     state = fitted()
-    same, _ = fit_value(jax.random.key(3), state, x, target.at[5].set(jnp.nan), valid, SETTINGS)
+    same, info = fit_value(jax.random.key(3), state, x, target.at[5].set(jnp.nan), valid, SETTINGS)
+    assert info.is_refused
     for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(same), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -12,11 +12,11 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.model.ensemble import Ensemble, features, init_ensemble
-from duopoly.networks import MLP, Normaliser, random_batches
+from duopoly.networks import MLP, Normaliser, moments, random_batches
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
 
-T = TypeVar("T")
+Tree = TypeVar("Tree")
 
 
 class ModelState(eqx.Module):
@@ -118,7 +118,7 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     """Takes the normalisers and the range of predictions from the data."""
     learned = jnp.asarray(ensemble.learned)
     value = data.next_obs[:, learned]
-    margin = clip_sigmas * Normaliser.of(value, data.valid).std
+    margin = clip_sigmas * moments(value, data.valid)[1]
     valid = data.valid[:, None]
     return Ensemble(
         members=ensemble.members,
@@ -153,7 +153,7 @@ def all_finite(tree: object) -> Bool[Array, " E"]:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x), axis=1) for x in leaves]), axis=0)
 
 
-def select(choose_first: Bool[Array, " E"], first: T, second: T) -> T:
+def select(choose_first: Bool[Array, " E"], first: Tree, second: Tree) -> Tree:
     """Chooses between two trees member by member."""
 
     def choose(a: Array, b: Array) -> Array:

@@ -97,6 +97,13 @@ class NumpyPolicy:
             x = np.tanh(x @ weight + bias)
         return x @ self.weights[-1] + self.biases[-1]
 
+    def act_mean(
+        self, obs: Float[np.ndarray, " obs"], rng: np.random.Generator
+    ) -> Float[np.ndarray, " act"]:
+        """Returns the mean action, as a policy that may use ``rng`` and does not."""
+        del rng
+        return self.mean(obs)
+
     def sample(
         self, obs: Float[np.ndarray, "*batch obs"], rng: np.random.Generator
     ) -> Float[np.ndarray, "*batch act"]:

@@ -16,7 +16,7 @@ from duopoly.policy.natural_gradient import (
     natural_gradient_step,
 )
 from duopoly.policy.returns import generalised_advantages, normalise_advantages
-from duopoly.policy.value import ValueFunction, ValueState, fit_value, init_value
+from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Rollouts
 
@@ -39,7 +39,7 @@ class ImprovementInfo(NamedTuple):
     """Share of rollouts that terminated."""
     num_steps: Int[Array, ""]
     """Imagined steps, padding excluded."""
-    explained_variance: Float[Array, ""]
+    value: ValueInfo
     npg: NaturalGradientInfo
 
 
@@ -83,15 +83,13 @@ def improve_policy(
     batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
     policy, npg = natural_gradient_step(state.policy, samples, flat.obs[batch(0)], settings.policy)
     x = jax.vmap(state.policy.inputs)(flat.obs)
-    value, explained = fit_value(
+    value, value_info = fit_value(
         key_value, state.value, x, target, flat.valid, settings.policy.value
     )
-    return PolicyState(policy, value), summarise(rollouts, explained, npg)
+    return PolicyState(policy, value), summarise(rollouts, value_info, npg)
 
 
-def summarise(
-    rollouts: Rollouts, explained_variance: Float[Array, ""], npg: NaturalGradientInfo
-) -> ImprovementInfo:
+def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) -> ImprovementInfo:
     """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
@@ -99,7 +97,7 @@ def summarise(
         imagined_length=jnp.mean(jnp.sum(rollouts.valid, axis=2)),
         terminated_share=jnp.mean(jnp.any(rollouts.terminated & rollouts.valid, axis=2)),
         num_steps=jnp.sum(rollouts.valid),
-        explained_variance=explained_variance,
+        value=value,
         npg=npg,
     )
 
@@ -107,7 +105,11 @@ def summarise(
 def estimate_advantages(
     state: PolicyState, rollouts: Rollouts, settings: PolicySettings
 ) -> tuple[Float[Array, "E B T"], Float[Array, "E B T"]]:
-    """Returns advantages and the λ-returns that V should have predicted."""
+    """Returns advantages and the λ-returns that V should have predicted.
+
+    Padding earns nothing: the task's reward may be undefined where its world has ended.
+    """
+    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     value = evaluate_value(state.value.function, state.policy, rollouts.obs)
     last = evaluate_value(state.value.function, state.policy, rollouts.next_obs[:, :, -1:])
     next_value = jnp.concatenate([value[:, :, 1:], last], axis=2)
@@ -117,7 +119,7 @@ def estimate_advantages(
             reward, value, next_value, terminated, settings.discount, settings.gae_lambda
         )
 
-    advantage = jax.vmap(jax.vmap(one))(rollouts.reward, value, next_value, rollouts.terminated)
+    advantage = jax.vmap(jax.vmap(one))(reward, value, next_value, rollouts.terminated)
     return advantage, advantage + value
 
 

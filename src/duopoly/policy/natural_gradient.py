@@ -1,8 +1,10 @@
 """The natural policy gradient (Kakade, 2001): the conservative step of Eq. 6 and 13.
 
-    g = ∇_θ E[A(s, a) log π_θ(a|s)],   F = E[∇log π ∇log πᵀ],   θ ← θ + √(δ / gᵀF⁻¹g) F⁻¹g
+    g = ∇_θ (E[A(s, a) log π_θ(a|s)] + c H(π_θ)),   F = E[∇log π ∇log πᵀ],
+    θ ← θ + √(δ / gᵀF⁻¹g) F⁻¹g
 
-with δ twice the KL divergence that the step aims at.
+with δ twice the KL divergence that the step aims at, A normalised, and c H the entropy
+regularisation of the paper's experiments (section 5).
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from duopoly.policy.gaussian import GaussianPolicy, kl_divergence, log_prob
+from duopoly.policy.gaussian import GaussianPolicy, entropy, kl_divergence, log_prob
 from duopoly.settings import PolicySettings
 
 
@@ -49,7 +51,7 @@ def natural_gradient_step(
 ) -> tuple[GaussianPolicy, NaturalGradientInfo]:
     """Takes one normalised natural gradient step, or none at all where the numbers break down."""
     theta, rebuild = flatten_policy(policy)
-    gradient = jax.grad(lambda t: surrogate(rebuild(t), samples))(theta)
+    gradient = jax.grad(lambda t: objective(rebuild(t), samples, settings.entropy_bonus))(theta)
     product = fisher_vector_product(policy, fisher_obs, settings.cg_damping)
     direction, _ = jax.scipy.sparse.linalg.cg(
         product, gradient, tol=0.0, maxiter=settings.cg_iterations
@@ -64,13 +66,14 @@ def natural_gradient_step(
     return jax.tree.map(lambda a, b: jnp.where(is_refused, a, b), policy, new), info
 
 
-def surrogate(policy: GaussianPolicy, samples: Samples) -> Float[Array, ""]:
-    """Mean of A log π over the valid samples; its gradient is the policy gradient."""
+def objective(policy: GaussianPolicy, samples: Samples, entropy_bonus: float) -> Float[Array, ""]:
+    """Mean of A log π over the valid samples, whose gradient is ∇J, and the entropy bonus."""
     log_probs = jax.vmap(lambda obs, action: log_prob(policy, obs, action))(
         samples.obs, samples.action
     )
     weighted = jnp.where(samples.valid, samples.advantage * log_probs, 0.0)
-    return jnp.sum(weighted) / jnp.maximum(jnp.sum(samples.valid), 1)
+    surrogate = jnp.sum(weighted) / jnp.maximum(jnp.sum(samples.valid), 1)
+    return surrogate + entropy_bonus * entropy(policy)
 
 
 def fisher_vector_product(

@@ -1,12 +1,14 @@
 """The policy player's value function: V(s), the discounted return to come in the model."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.networks import MLP, Normaliser, random_batches
+from duopoly.networks import MLP, Normaliser, moments, random_batches
 from duopoly.settings import ValueSettings
 
 
@@ -20,6 +22,15 @@ class ValueFunction(eqx.Module):
     def __call__(self, x: Float[Array, " obs"]) -> Float[Array, ""]:
         """Returns the value of one observation, given as the policy's normalised input."""
         return self.mean + self.std * self.network(x)[0]
+
+
+class ValueInfo(NamedTuple):
+    """What is observed of one fit."""
+
+    explained_variance: Float[Array, ""]
+    """Share of the targets' variance that V explained before it was fitted to them."""
+    is_refused: Bool[Array, ""]
+    """Whether the fit turned non-finite, so V stayed as it was."""
 
 
 class ValueState(eqx.Module):
@@ -43,11 +54,8 @@ def fit_value(
     target: Float[Array, " N"],
     valid: Bool[Array, " N"],
     settings: ValueSettings,
-) -> tuple[ValueState, Float[Array, ""]]:
-    """Regresses V on the targets of the valid samples; a fit that turns non-finite is refused.
-
-    Returns the share of the targets' variance that V explained beforehand as well.
-    """
+) -> tuple[ValueState, ValueInfo]:
+    """Regresses V on the targets of the valid samples; a fit that turns non-finite is refused."""
     function = rescale(state.function, target, valid)
     explained = explained_variance(function, x, target, valid)
     optimiser = optax.adam(settings.learning_rate)
@@ -70,18 +78,19 @@ def fit_value(
     keys = jax.random.split(key, settings.epochs)
     (network, opt_state), _ = jax.lax.scan(epoch, (function.network, state.opt_state), keys)
     fitted = ValueState(ValueFunction(network, function.mean, function.std), opt_state)
-    is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(fitted)]))
-    return jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), fitted, state), explained
+    is_refused = ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(fitted)]))
+    kept = jax.tree.map(lambda old, new: jnp.where(is_refused, old, new), state, fitted)
+    return kept, ValueInfo(explained, is_refused)
 
 
 def rescale(
     function: ValueFunction, target: Float[Array, " N"], valid: Bool[Array, " N"]
 ) -> ValueFunction:
-    """Measures the targets anew and absorb the change in the last layer: V itself stays the same.
+    """Measures the targets anew and absorbs the change in the last layer: V itself stays the same.
 
     Source: van Hasselt et al. (2016), Learning values across many orders of magnitude.
     """
-    measured = _measure(target, valid)
+    measured = Normaliser.of(target[:, None], valid)
     mean, std = measured.mean[0], measured.std[0]
     last = function.network.layers[-1]
     weight = last.weight * (function.std / std)
@@ -99,9 +108,6 @@ def explained_variance(
     valid: Bool[Array, " N"],
 ) -> Float[Array, ""]:
     """Returns 1 − Var(target − V) / Var(target) over the valid samples."""
-    residual = _measure(target - jax.vmap(function)(x), valid)
-    return 1.0 - (residual.std[0] / _measure(target, valid).std[0]) ** 2
-
-
-def _measure(values: Float[Array, " N"], valid: Bool[Array, " N"]) -> Normaliser:
-    return Normaliser.of(values[:, None], valid)
+    residual = target - jax.vmap(function)(x)
+    _, std = moments(jnp.stack([residual, target], axis=1), valid)
+    return 1.0 - (std[0] / jnp.maximum(std[1], 1e-12)) ** 2

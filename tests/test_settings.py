@@ -1,0 +1,83 @@
+"""Settings refuse what cannot work, and every one of them is read."""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from probes import POINT, TINY
+
+from duopoly import game, settings
+from duopoly.presets import ALGORITHMS, PRESETS
+from duopoly.settings import ModelSettings, PolicySettings, Settings, SettingsError
+from duopoly.world.tasks import TASK_NAMES
+
+RECORDS = [
+    record
+    for record in vars(settings).values()
+    if dataclasses.is_dataclass(record) and isinstance(record, type)
+]
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "message"),
+    [
+        (ModelSettings, {"batch_size": 0}, "batch_size = 0: must be at least 1"),
+        (ModelSettings, {"hidden": ()}, "hidden = .*: must be tuple"),
+        (ModelSettings, {"hidden": (64, 0)}, "hidden = .*: must be at least 1"),
+        (ModelSettings, {"learning_rate": float("nan")}, "learning_rate = nan: must be in"),
+        (ModelSettings, {"window": 10, "capacity": 5}, "window = 10: must be at most capacity"),
+        (PolicySettings, {"discount": 1.5}, "discount = 1.5: must be in"),
+        (PolicySettings, {"initial_log_std": -3.0}, "min_log_std = -2.5: must be at most"),
+    ],
+)
+def test_what_cannot_work_is_refused(record: type, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        record(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ('{"batch_size": 64.0}', "int"),
+        ('{"batch_size": True}', "int"),
+        ('{"batch_size": "3"}', "int"),
+        ('{"activation": "foo"}', "Literal"),
+        ('{"hidden": [64]}', "tuple"),
+        ('{"epochs": 3}', "Effort"),
+    ],
+)
+def test_another_type_is_refused(values: str, kind: str) -> None:
+    # In a process of its own: here the type checker of the tests would speak first.
+    program = f"from duopoly.settings import ModelSettings; ModelSettings(**{values})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"SettingsError: {values.split(chr(34))[1]} = " in done.stderr
+    assert f"must be {kind}" in done.stderr
+
+
+def test_there_is_a_preset_for_every_task_and_algorithm() -> None:
+    assert set(PRESETS) == {(task, name) for task in TASK_NAMES for name in ALGORITHMS}
+
+
+def fields() -> Iterator[tuple[type, str]]:
+    for record in RECORDS:
+        yield from ((record, field.name) for field in dataclasses.fields(record))
+
+
+def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[type, str]] = set()
+
+    def noting(record: type, name: str) -> Any:
+        seen.add((type(record), name))
+        return object.__getattribute__(record, name)
+
+    for record in RECORDS:
+        monkeypatch.setattr(record, "__getattribute__", noting, raising=False)
+    fresh = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=29))
+    seen.clear()
+    for schedule in game.SCHEDULES.values():
+        list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
+    assert set(fields()) <= seen, set(fields()) - seen
