@@ -29,8 +29,8 @@ class Preset:
 HOPPER = Settings(
     collection=CollectionSettings(initial_steps=8_000, steps_per_round=2_000),
     model=ModelSettings(hidden=(256, 256), learning_rate=3e-3),
-    imagination=ImaginationSettings(num_rollouts=64, horizon=500),
-    policy=PolicySettings(discount=0.995, fisher_samples=10_000, entropy_bonus=0.003),
+    imagination=ImaginationSettings(num_rollouts=50, horizon=500),
+    policy=PolicySettings(discount=0.995, fisher_samples=10_000),
 )
 
 # More data a round, from a policy that moves further, as the authors' configuration for MAL has it.
