@@ -11,7 +11,7 @@ from probes import POINT, TINY
 
 from duopoly import game, settings
 from duopoly.presets import ALGORITHMS, PRESETS
-from duopoly.settings import ModelSettings, PolicySettings, Settings, SettingsError
+from duopoly.settings import ModelSettings, PolicySettings, SettingsError
 from duopoly.world.tasks import TASK_NAMES
 
 RECORDS = [

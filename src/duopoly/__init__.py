@@ -7,11 +7,14 @@
     action, _ = agent.predict(obs, deterministic=True)
 
 The names below are the public ones. They are loaded when first used, so that the command line
-can refuse a mistyped word without waiting for JAX.
+can refuse a mistyped word without waiting for JAX. Gymnasium's registry knows our environments at
+once: ``gymnasium.make("duopoly/Reacher7DOF-v0")``.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
     from duopoly.app.agent import BR, GDA, MAL, PAL, Agent, Algorithm

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from duopoly.app.actions import train_in
 from duopoly.app.identity import Identity
-from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
+from duopoly.app.rundir import RunDirectory, run_directory
 from duopoly.settings import (
     CollectionSettings,
     Effort,
@@ -54,12 +55,8 @@ def identity() -> Identity:
 @pytest.fixture(scope="session")
 def finished_run(identity, tmp_path_factory) -> RunDirectory:
     """A run that was trained to its end; not to be changed."""
-    from duopoly.app.train import train
-
     run = run_directory(tmp_path_factory.mktemp("runs"), TASK, "pal", 0)
-    with locked(run):
-        claim(run, identity, resume=False)
-        train(run, identity)
+    train_in(run, identity, resume=False)
     return run
 
 

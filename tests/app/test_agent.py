@@ -1,12 +1,16 @@
 """The Python API: learn, predict, save, load."""
 
 import dataclasses
+import math
+import re
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 import duopoly
-from duopoly.app.agent import MAL, PAL, Agent
+from duopoly.app import atomic, train
+from duopoly.app.agent import MAL, PAL, Agent, Algorithm, _read_task, load_agent
 from duopoly.app.errors import DamageError, UsageError
 
 
@@ -59,12 +63,20 @@ def test_any_real_dtype_and_layout(agent, dtype):
     np.testing.assert_array_equal(action, expected)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e308, -1e11])
 def test_what_is_not_finite_is_refused(agent, bad):
     obs = np.zeros((3, 4))
     obs[1, 2] = bad
-    with pytest.raises(ValueError, match=r"not finite: component \(1, 2\) is (nan|inf|-inf)"):
+    with pytest.raises(ValueError, match=rf"component \(1, 2\) is {re.escape(str(bad))}"):
         agent.predict(obs)
+
+
+def test_an_action_that_is_not_finite_is_never_returned(agent):
+    broken = Agent(agent.task, agent.schedule, agent.settings, agent.seed, agent.state)
+    policy = dataclasses.replace(agent.policy, std=np.full(1, np.nan))
+    broken._copied = broken.state, policy
+    with pytest.raises(ValueError, match=r"action is not finite: \[nan\]"):
+        broken.predict(np.zeros(4))
 
 
 @pytest.mark.parametrize(
@@ -104,13 +116,60 @@ def test_loaded_learns_on_as_if_it_had_stayed(agent, saved):
     assert stayed.num_timesteps == loaded.num_timesteps == agent.state.env_steps + 40
 
 
-def test_counting_anew_keeps_what_was_learned(saved):
-    rounds = []
+def test_counting_anew_keeps_what_was_learned(saved, monkeypatch):
+    rounds, timed = [], []
+
+    def clocked(round_, elapsed, num_env_steps):
+        timed.append(num_env_steps)
+        return train.clocked(round_, elapsed, num_env_steps)
+
+    monkeypatch.setattr("duopoly.app.agent.clocked", clocked)
     agent = PAL.load(saved)
     before = agent.state.env_steps
     assert agent.learn(40, callback=rounds.append) is agent
     assert (agent.num_timesteps, agent.state.env_steps) == (40, before + 40)
     assert [round_.metrics["time/total_timesteps"] for round_ in rounds] == [before + 40]
+    assert timed == [40]
+
+
+@pytest.mark.parametrize("steps", [-5, math.nan, math.inf])
+def test_a_number_of_steps_that_makes_no_sense_is_refused(agent, steps):
+    with pytest.raises(ValueError, match=f"total_timesteps = {steps}"):
+        agent.learn(steps)
+
+
+def test_an_environment_is_no_task():
+    with pytest.raises(TypeError, match=r"Env.*duopoly\.Task, whose `make` builds"):
+        _read_task(gym.Env())
+
+
+def test_a_seed_of_any_whole_type_is_saved(identity, tmp_path):
+    agent = PAL(identity.task, seed=np.int64(3), settings=identity.settings)
+    agent.save(tmp_path / "agent")
+    assert PAL.load(tmp_path / "agent").seed == 3
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_out_of_bounds_is_refused(identity, seed):
+    with pytest.raises(ValueError, match=f"seed = {seed}"):
+        PAL(identity.task, seed=seed, settings=identity.settings)
+
+
+def test_a_schedule_of_ones_own_is_loaded_by_its_algorithm(agent, tmp_path):
+    schedule = dataclasses.replace(agent.schedule, name="mine")
+    Agent(agent.task, schedule, agent.settings, agent.seed, agent.state).save(tmp_path / "agent")
+    assert Algorithm(schedule).load(tmp_path / "agent").schedule is schedule
+    with pytest.raises(UsageError, match="holds an agent of mine, not of pal"):
+        PAL.load(tmp_path / "agent")
+    with pytest.raises(UsageError, match="unknown algorithm, mine"):
+        load_agent(tmp_path / "agent")
+
+
+def test_an_agent_that_a_dying_process_left_aside_is_found(agent, tmp_path):
+    agent.save(tmp_path / "agent")
+    (tmp_path / "agent").rename(tmp_path / f"{atomic.TEMPORARY_PREFIX}old-agent")
+    assert PAL.load(tmp_path / "agent").state.round == agent.state.round
+    assert [path.name for path in tmp_path.iterdir()] == ["agent"]
 
 
 def test_a_callback_may_stop(saved):
@@ -144,8 +203,11 @@ def test_a_saved_agent_is_replaced_but_nothing_else(agent, finished_run, tmp_pat
         agent.save(finished_run.path)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").touch()
+    (tmp_path / ".vscode").mkdir()
+    (tmp_path / ".vscode" / "settings.json").write_text("{}")
+    (tmp_path / "agent" / "notes.txt").touch()
     (tmp_path / "file").touch()
-    for name in ("thesis", "file"):
+    for name in ("thesis", ".vscode", "agent", "file"):
         with pytest.raises(UsageError, match="holds something else"):
             agent.save(tmp_path / name)
 
@@ -156,7 +218,9 @@ def test_settings_that_do_not_fit_the_numbers_are_refused(saved, tmp_path):
     shutil.copytree(saved, tmp_path / "agent")
     path = tmp_path / "agent" / "settings.json"
     path.write_text(path.read_text().replace('"discount": 0.999', '"discount": 0.9'))
-    with pytest.raises(DamageError, match="no sound checkpoint"):
+    with pytest.raises(
+        DamageError, match=r"differs from all .*discount is 0\.999 there, 0\.9 here"
+    ):
         PAL.load(tmp_path / "agent")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from duopoly.app import atomic, checkpoint
 from duopoly.app.checkpoint import Checkpoint, load, load_newest, name_of, save
 from duopoly.app.errors import DamageError
 from duopoly.app.identity import Identity
-from duopoly.settings import Settings
+from duopoly.settings import EvaluationSettings, Settings
 
 IDENTITY = Identity("Hopper-v5", "pal", 0, 1_000, Settings())
 NUM_OFFSETS = 50
@@ -277,6 +278,59 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_made_again(directory):
     remove_manifest(directory / name_of(2))
     save(directory, example(2), IDENTITY)
     assert_same(load_newest(directory, IDENTITY), example(2))
+
+
+def test_settings_that_no_checkpoint_shares_are_named_once(directory, capsys):
+    edited = dataclasses.replace(IDENTITY, settings=Settings(evaluation=EvaluationSettings(3)))
+    field = "settings.evaluation.num_episodes is 10 there, 3 here"
+    with pytest.raises(DamageError, match=rf"settings\.json differs from all of .*: {field}"):
+        load_newest(directory, edited)
+    assert capsys.readouterr().err == ""
+
+
+def fail_at(monkeypatch, function: str, call: int) -> None:
+    """Lets one call of a function of `os` fail as a full disk does."""
+    real, calls = getattr(os, function), itertools.count(1)
+
+    def failing(*args):
+        if next(calls) == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    monkeypatch.setattr(os, function, failing)
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_directory_that_cannot_be_replaced_stays(tmp_path, monkeypatch, call):
+    atomic.write_directory(tmp_path / "agent", {"a": b"old"})
+    with monkeypatch.context() as patch:
+        fail_at(patch, "replace", call)
+        with pytest.raises(DamageError, match="No space left"):
+            atomic.write_directory(tmp_path / "agent", {"a": b"new"})
+    assert os.listdir(tmp_path) == ["agent"]
+    assert (tmp_path / "agent" / "a").read_bytes() == b"old"
+
+
+def test_death_while_a_directory_is_replaced_loses_nothing(tmp_path, monkeypatch):
+    agent = tmp_path / "agent"
+    atomic.write_directory(agent, {"a": b"old"})
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "recover", lambda _path: None)  # the dead put nothing back
+        fail_at(patch, "replace", 2)
+        with pytest.raises(DamageError):
+            atomic.write_directory(agent, {"a": b"new"})
+    assert not agent.exists()
+    atomic.recover(agent)
+    assert (agent / "a").read_bytes() == b"old"
+    atomic.write_directory(agent, {"a": b"new"})
+    assert os.listdir(tmp_path) == ["agent"]
+    assert (agent / "a").read_bytes() == b"new"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DamageError, match="cannot write"):
+        atomic.write_file(tmp_path / "file" / "x", b"")
 
 
 def test_leftovers_are_removed(directory):

@@ -1,7 +1,9 @@
 """Evaluating, drawing and filming a finished run from the command line."""
 
+import dataclasses
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -26,12 +28,26 @@ def test_evaluate(run, capsys):
     assert json.loads(run.evaluation.read_text()) == found
 
 
+def test_what_was_found_is_shown_even_if_it_cannot_be_kept(run, capsys):
+    run.evaluation.mkdir()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", str(run.path), "--episodes", "1"])
+    shown, told = capsys.readouterr()
+    assert stop.value.code == 1
+    assert "interquartile mean" in shown
+    assert told.count("\n") == 1
+    assert str(run.evaluation) in told
+
+
 def test_plot(run, tmp_path, monkeypatch):
     run.curve.unlink()
     cli.main(["plot", str(run.path)])
     assert run.curve.stat().st_size > 10_000
     monkeypatch.chdir(tmp_path)
-    cli.main(["plot", str(run.path), str(run.path)])
+    other = RunDirectory(tmp_path / "other")
+    shutil.copytree(run.path, other.path)
+    other.write_identity(dataclasses.replace(run.read_identity(), seed=1))
+    cli.main(["plot", str(run.path), str(other.path)])
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
@@ -45,6 +61,30 @@ def test_an_unfinished_run_is_one_line(run, capsys):
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         assert str(run.path) in told
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("film.gif", "must end in .mp4"),
+        ("film", "must end in .mp4"),
+        ("folder.mp4", "Is a directory"),
+        ("file/film.mp4", "cannot write"),
+        ("/proc/film.mp4", "cannot write"),
+        ("x" * 300 + ".mp4", "File name too long"),
+    ],
+)
+def test_a_film_that_could_not_be_written_is_refused_at_once(
+    run, tmp_path, monkeypatch, capsys, out, message
+):
+    monkeypatch.setitem(sys.modules, "duopoly.app.film", None)  # nothing is filmed
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["video", str(run.path), "--out", str(tmp_path / out)])
+    told = capsys.readouterr().err
+    assert (stop.value.code, told.count("\n")) == (2, 1)
+    assert message in told
 
 
 def test_video(run, tmp_path):

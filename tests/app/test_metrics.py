@@ -2,17 +2,22 @@
 
 import math
 import os
+import sys
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from duopoly.app.errors import DamageError
+from duopoly.app.errors import DamageError, UsageError
 from duopoly.app.metrics import EventFile, ProgressTable, is_clock, read_progress
 
 ROWS = [
-    {"time/total_timesteps": 100, "time/time_elapsed": 1.5, "eval/mean_reward": 1 / 3},
-    {"time/total_timesteps": 200, "time/time_elapsed": 2.5, "eval/mean_reward": math.nan},
-    {"time/total_timesteps": 300, "time/time_elapsed": 3.5, "eval/mean_reward": -1e-300},
+    {
+        "time/iterations": round_,
+        "time/total_timesteps": 100 * round_,
+        "time/time_elapsed": round_ + 0.5,
+        "eval/mean_reward": reward,
+    }
+    for round_, reward in [(1, 1 / 3), (2, math.nan), (3, -1e-300)]
 ]
 
 
@@ -31,7 +36,7 @@ def test_numbers_read_back_exactly(path):
 
 
 def test_whole_numbers_have_no_point(path):
-    assert path.read_text().splitlines()[1].startswith("100,1.5,0.333")
+    assert path.read_text().splitlines()[1].startswith("1,100,1.5,0.333")
 
 
 @pytest.mark.parametrize("num_lost", range(1, 80))
@@ -54,6 +59,20 @@ def test_rows_after_the_checkpoint_are_cut_off(path):
     for row in ROWS[1:]:
         table.append(row)
     assert path.read_bytes() == whole
+
+
+def test_rows_are_kept_by_their_round_and_missing_ones_are_told(path, capsys):
+    """The row of the second round was lost: the third is still none of the first two."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:2] + lines[3:]))
+    table = ProgressTable(path, num_rounds=2)
+    assert [row["time/iterations"] for row in table.rows] == [1]
+    assert capsys.readouterr().err == f"duopoly: {path} lacks the rows of rounds 2\n"
+
+
+def test_a_table_that_cannot_be_read_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="cannot read"):
+        read_progress(tmp_path)
 
 
 def test_the_header_is_fixed_by_the_first_row(path):
@@ -123,6 +142,17 @@ def test_a_failing_event_file_is_told_once(tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "No space left on device" in told
+
+
+def test_without_tensorboardx_there_are_no_events(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
+    events = EventFile(tmp_path, first_step=1)
+    events.write(ROWS[0], 100, 1.0)
+    events.close()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "tensorboardX" in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_event_file_that_cannot_be_made_stops_nothing(tmp_path, capsys):

@@ -73,6 +73,26 @@ def test_one_run_and_many_are_drawn(tmp_path):
         assert (tmp_path / name).read_bytes().startswith(PNG)
 
 
+@pytest.mark.parametrize(
+    ("curves", "has_interval"),
+    [
+        ([curve(0, [0, 9], [0, 1])], False),
+        ([curve(0, [0, 9], [0, 1]), curve(0, [0, 9], [0, 1], algorithm="mal")], False),
+        ([curve(0, [0, 9], [0, 1]), curve(1, [0, 9], [0, 1])], True),
+    ],
+)
+def test_only_several_seeds_have_an_interval(curves, has_interval, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(plot, "_write", lambda figure, _out: figures.append(figure))
+    draw(curves, tmp_path / "x.png")
+    assert ("IQM" in figures[0].axes[0].get_ylabel()) == has_interval
+
+
+def test_the_same_seed_twice_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="two runs of pal with seed 3"):
+        draw([curve(3, [0], [0]), curve(3, [0], [1])], tmp_path / "x.png")
+
+
 def test_different_tasks_are_refused(tmp_path):
     curves = [curve(0, [0], [0]), curve(0, [0], [0], task="Hopper-v5")]
     with pytest.raises(UsageError, match="one task, not Hopper-v5 and Reacher7DOF"):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from duopoly.app import provenance
 from duopoly.app.errors import DamageError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
@@ -159,6 +160,18 @@ def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write to"):
         begin(run_directory(tmp_path / "file", "Hopper-v5", "pal", 0))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "\x00"])
+def test_a_bad_record_of_versions_is_a_warning(run, text, capsys):
+    begin(run)
+    run.versions.write_text(text)
+    provenance.record(run)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "versions.json" in told
+    provenance.record(run)
+    assert capsys.readouterr().err == ""
 
 
 def test_status_tells_what_is_going_on(run):

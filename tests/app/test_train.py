@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -20,11 +21,12 @@ import pytest
 
 from duopoly import game
 from duopoly.app import atomic
+from duopoly.app.actions import train_in
 from duopoly.app.checkpoint import load_newest
 from duopoly.app.errors import DamageError
 from duopoly.app.metrics import is_clock, read_progress
-from duopoly.app.rundir import RunDirectory, claim, locked
-from duopoly.app.train import train
+from duopoly.app.rundir import RunDirectory
+from duopoly.app.signals import Stopped
 
 
 def fingerprint(run: RunDirectory) -> tuple[object, object]:
@@ -61,9 +63,7 @@ def test_a_finished_run_is_complete(finished_run, identity):
 def test_a_run_in_two_parts_equals_one_in_one(finished_run, identity, tmp_path):
     run = RunDirectory(tmp_path / "run")
     for steps in (100, identity.steps):
-        with locked(run):
-            claim(run, dataclasses.replace(identity, steps=steps), resume=True)
-            train(run, dataclasses.replace(identity, steps=steps))
+        train_in(run, dataclasses.replace(identity, steps=steps), resume=True)
     assert fingerprint(run) == fingerprint(finished_run)
 
 
@@ -71,9 +71,7 @@ def test_a_damaged_checkpoint_costs_a_round_and_nothing_else(finished_run, ident
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(finished_run.path, run.path)
     (run.checkpoints / "round_000004" / "buffer.safetensors").write_bytes(b"")
-    with locked(run):
-        claim(run, identity, resume=True)
-        train(run, identity)
+    train_in(run, identity, resume=True)
     assert fingerprint(run) == fingerprint(finished_run)
 
 
@@ -84,7 +82,7 @@ def test_without_a_sound_checkpoint_nothing_is_overwritten(finished_run, identit
         (path / "manifest.json").write_bytes(b"{}")
     rows = run.progress.read_bytes()
     with pytest.raises(DamageError, match="no sound checkpoint"):
-        train(run, identity)
+        train_in(run, identity, resume=True)
     assert run.progress.read_bytes() == rows
     assert status_of(run)["state"] == "failed"
 
@@ -143,6 +141,43 @@ def fake_play(task, settings, schedule, seed, *, num_env_steps, state):
         )
 
 
+def unjudged_play(*args, **kwargs):
+    for round_ in fake_play(*args, **kwargs):
+        yield dataclasses.replace(round_, metrics={"time/total_timesteps": round_.state.env_steps})
+
+
+def test_a_run_without_evaluations_finishes_without_a_picture(
+    identity, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(game, "play", unjudged_play)
+    run = RunDirectory(tmp_path / "run")
+    train_in(run, dataclasses.replace(identity, steps=20), resume=False)
+    assert status_of(run)["state"] == "finished"
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "no picture of the curve" in told
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_during_start_up_is_recorded(identity, tmp_path, monkeypatch, signum):
+    run = RunDirectory(tmp_path / "run")
+
+    def interrupted(name: str) -> None:
+        assert status_of(run)["state"] == "running"
+        os.kill(os.getpid(), signum)
+        pytest.fail(f"{name} was loaded")
+
+    heavy = types.ModuleType("duopoly.app.train")
+    heavy.__getattr__ = interrupted  # pyright: ignore
+    monkeypatch.setitem(sys.modules, "duopoly.app.train", heavy)
+    with pytest.raises(Stopped) as stop:
+        train_in(run, identity, resume=False)
+    assert stop.value.exit_code == 128 + signum
+    status = status_of(run)
+    assert (status["state"], status["message"]) == ("stopped", signal.Signals(signum).name)
+    assert status["round"] is None
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
 def test_death_between_any_two_changes_of_the_disk(identity, tmp_path, monkeypatch):
     """Dies at each of the disk's changes in turn; every resumed run ends the same."""
@@ -161,9 +196,7 @@ def test_death_between_any_two_changes_of_the_disk(identity, tmp_path, monkeypat
             ]:
                 patch.setattr(owner, name, reaper.guard(getattr(owner, name)))
             patch.setattr("duopoly.app.metrics.append_synced", torn(reaper, atomic.append_synced))
-            with locked(run):
-                claim(run, identity, resume=True)
-                train(run, identity)
+            train_in(run, identity, resume=True)
         return reaper
 
     whole = RunDirectory(tmp_path / "whole")

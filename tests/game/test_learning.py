@@ -14,7 +14,7 @@ from duopoly.world.task import TaskError
 
 LEARNING = dataclasses.replace(
     TINY,
-    model=dataclasses.replace(TINY.model, hidden=(32,), window=1_000),
+    model=dataclasses.replace(TINY.model, hidden=(32,), window=1_000, capacity=1_000),
     imagination=dataclasses.replace(TINY.imagination, num_rollouts=50),
     policy=dataclasses.replace(
         TINY.policy,

@@ -1,4 +1,4 @@
-"""Learning on real robots: well above where they start, not at their best, so that seeds may vary."""
+"""Learning on real robots: asks for well above where they start, so that seeds may vary."""
 
 import pytest
 

@@ -3,10 +3,12 @@
 # ruff: noqa: ARG001, ARG002, ARG005
 # (Fakes take what the interface hands them.)
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -111,6 +113,13 @@ def test_held_actions_leave_fewer_steps_than_one_action_needs(budget: int) -> No
         assert cut in ((0, 1) if episode.terminated else (0,))
 
 
+def test_an_environment_that_says_nothing_makes_all_steps_of_a_held_action() -> None:
+    task = dataclasses.replace(counter_task(horizon=4), action_repeat=3)
+    gathered = collect(task.make(None), task, noise(1), 20, 0, 0)
+    assert [len(episode.obs) for episode in gathered.episodes] == [4, 2]
+    assert gathered.num_env_steps == 18
+
+
 def test_the_horizon_ends_an_episode_that_the_world_does_not() -> None:
     task = counter_task(horizon=7)
     (episode,) = evaluate(task.make(None), task, noise(1), 1, 0, 0).episodes
@@ -145,7 +154,8 @@ def test_terminal_transitions_are_in_the_data_with_their_own_next_obs() -> None:
     fallen = collect(HOPPER.make(None), HOPPER, noise(3), 500, 0, 0).episodes[0]
     assert fallen.terminated
     assert HOPPER.terminated_fn is not None
-    assert HOPPER.terminated_fn(fallen.obs[-1], fallen.action[-1], fallen.next_obs[-1])  # pyright: ignore
+    last = (fallen.obs[-1], fallen.action[-1], fallen.next_obs[-1])
+    assert HOPPER.terminated_fn(*map(jnp.asarray, last))
 
 
 def test_actions_are_stored_clipped_and_taken_in_the_environments_units() -> None:

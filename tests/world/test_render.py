@@ -3,6 +3,7 @@
 # ruff: noqa: ARG005
 # (Fakes take what the interface hands them.)
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -33,12 +34,26 @@ def film(name: str) -> tuple[Task, render.Film]:
 @pytest.mark.parametrize("name", ["Reacher7DOF", "Hopper-v5", "InvertedPendulum-v5"])
 def test_without_opengl_the_ray_caster_draws(name: str) -> None:
     _, movie = film(name)
-    assert movie.backend == "ray caster"
     assert movie.hint is not None
     assert "libegl1" in movie.hint
     frame = next(movie.frames)
     assert (frame.shape, frame.dtype) == ((60, 80, 3), np.uint8)
     assert frame.std() > 10
+
+
+@pytest.mark.usefixtures("no_opengl")
+@pytest.mark.parametrize(("fps", "shown"), [(25, 25), (30, 30), (40, 20), (125, 25)])
+def test_a_film_never_exceeds_thirty_frames_a_second(fps: int, shown: int) -> None:
+    task = get_task("InvertedPendulum-v5")
+
+    def make(render_mode: str | None) -> gym.Env:
+        env = task.make(render_mode)
+        env.metadata = {**env.metadata, "render_fps": fps}
+        return env
+
+    fast = dataclasses.replace(task, make=make)
+    movie = render.render_episodes(fast, lambda obs, rng: np.zeros(1), 0, height=6, width=8)
+    assert movie.fps == shown
 
 
 @pytest.mark.usefixtures("no_opengl")

@@ -3,6 +3,9 @@
 # ruff: noqa: ARG005
 # (Fakes take what the interface hands them.)
 
+from types import SimpleNamespace
+from typing import Any
+
 import gymnasium as gym
 import jax
 import numpy as np
@@ -11,6 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from duopoly.world.task import Task, TaskError, inspect_spaces, to_env_units
 
+F32, F64 = np.finfo(np.float32), np.finfo(np.float64)
 OBS = Box(-np.inf, np.inf, (3,))
 ACTION = Box(np.array([-1, 0], np.float32), np.array([1, 5], np.float32))
 
@@ -40,6 +44,10 @@ def test_sizes_and_bounds_are_read() -> None:
         (OBS, Box(np.array([-1, 0.5], np.float32), np.array([1, 0.5], np.float32)),
          r"component 1 has bounds \[0.5, 0.5\].*cannot act"),
         (OBS, Box(0, 3, (2,), np.int64), "dtype int64"),
+        (OBS, Box(-F64.max, F64.max, (1,), np.float64), "component 0 .*finite"),
+        (OBS, Box(-F32.max, F32.max, (1,)), "component 0 .*finite"),
+        (OBS, Box(2e38, 3e38, (1,)), "component 0 .*finite"),
+        (OBS, Box(1.0, 1.0 + 1e-9, (1,), np.float64), "component 0 .*cannot act"),
     ],
 )  # fmt: skip
 def test_other_spaces_are_refused_in_one_line(
@@ -49,6 +57,39 @@ def test_other_spaces_are_refused_in_one_line(
     with pytest.raises(TaskError, match=f"^it: .*{words}") as error:
         _ = task.spec
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("high", [0.1, 0.3, 1.0, 1e10 + 1])
+def test_rounding_never_leaves_the_box(high: float) -> None:
+    space = Box(-high, high, (2,), np.float64)
+    spec = inspect_spaces(Spaces(OBS, space), "it")
+    for corner in ([1, -1], [-1, 1]):
+        action = spec.to_env_units(np.float32(corner))
+        assert space.contains(action)
+        np.testing.assert_allclose(action, np.multiply(high, corner), rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"horizon": 5.0}, r"horizon = 5\.0, must be a whole number"),
+        ({"horizon": True}, "horizon = True, must be a whole number"),
+        ({"action_repeat": 0}, "action_repeat = 0, must be a whole number ≥ 1"),
+        ({"constant": [1]}, r"constant = \[1\], must be a tuple"),
+        ({"constant": 1}, "constant = 1, must be a tuple"),
+        ({"computed": (1.0,)}, r"computed = \(1\.0,\), must be a tuple of whole numbers"),
+    ],
+)
+def test_fields_of_another_type_are_refused(fields: dict[str, Any], words: str) -> None:
+    sound = Task("it", "", lambda _: gym.Env(), horizon=1)
+    with pytest.raises(TaskError, match=words):  # past the type checker that tests run under
+        Task.__post_init__(SimpleNamespace(**{**vars(sound), **fields}))  # pyright: ignore
+
+
+def test_a_task_without_anything_to_learn_is_refused() -> None:
+    task = Task("it", "", lambda _: Spaces(OBS, ACTION), horizon=1, constant=(0, 1, 2))
+    with pytest.raises(TaskError, match="every observation component is constant or computed"):
+        _ = task.learned
 
 
 def test_a_task_that_contradicts_itself_is_refused() -> None:

@@ -15,7 +15,13 @@ from gymnasium.utils.env_checker import check_env
 from duopoly.world import registration
 from duopoly.world.interaction import collect
 from duopoly.world.task import Task, TaskError
-from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name, get_task
+from duopoly.world.tasks import (
+    ACTION_REPEATS,
+    TASK_NAMES,
+    UnknownTaskError,
+    canonical_name,
+    get_task,
+)
 from duopoly.world.tasks.hopper import hopper_task
 from duopoly.world.tasks.reacher7dof import TARGET, distances
 
@@ -120,8 +126,15 @@ def test_reacher_passes_gymnasiums_checker() -> None:
     assert env.spec is not None
     assert env.spec.max_episode_steps == 50
     check_env(env.unwrapped, skip_render_check=True)
-    by_module = gym.make(f"{registration.__name__}:{registration.REACHER_7DOF}")
-    assert by_module.spec == env.spec
+
+
+def test_importing_the_package_registers_the_reacher() -> None:
+    code = (
+        "import sys, duopoly, gymnasium\n"
+        "assert not {'jax', 'mujoco'} & set(sys.modules)\n"
+        "gymnasium.make('duopoly/Reacher7DOF-v0').reset(seed=0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_reacher_places_the_target() -> None:
@@ -175,7 +188,7 @@ def test_success_is_the_last_distance_or_standing_to_the_end() -> None:
 def test_names_are_checked_without_loading_a_simulator() -> None:
     code = (
         "import sys, duopoly.world.tasks as t; t.canonical_name('Hopper-v5'); t.SUMMARIES\n"
-        "print([m for m in ('jax', 'gymnasium', 'mujoco', 'numpy') if m in sys.modules])"
+        "print([m for m in ('jax', 'mujoco') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -195,5 +208,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -
 def test_every_task_is_found_and_summarised(name: str) -> None:
     task = get_task(name)
     assert task.name == canonical_name(name)
+    assert task.action_repeat == ACTION_REPEATS.get(task.name, 1)
+    for function in (task.reward_fn, task.terminated_fn):
+        assert set(function.__annotations__) == {"obs", "action", "next_obs", "return"}
     assert len(task.summary) > 10
     assert "\n" not in task.summary

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from duopoly.app import provenance
+from duopoly.app import atomic, provenance
 from duopoly.app.commands import Command, Evaluate, Plot, Tasks, Train, Video
-from duopoly.app.errors import FailureError
+from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
+from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
 from duopoly.world.tasks import SUMMARIES
 
@@ -54,27 +55,47 @@ def _train(command: Train) -> None:
         command.task, command.algorithm, command.seed, command.steps, command.settings
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
-    with locked(run):
-        claim(run, identity, resume=command.resume)
-        provenance.record(run)
-        from duopoly.app.train import train
+    train_in(run, identity, resume=command.resume)
+    for name, path in {
+        "curve": run.curve,
+        "metrics": run.progress,
+        "checkpoints": run.checkpoints,
+    }.items():
+        if path.exists():
+            print(f"{name:11s} {path}")
 
-        with _told():
-            train(run, identity)
-    print(f"curve       {run.curve}\nmetrics     {run.progress}\ncheckpoints {run.checkpoints}")
+
+def train_in(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
+    """Begins a run in its directory, or continues it, and sees it to its end.
+
+    Raises:
+        UsageError: the directory is not free for it; a `FailureError` if the game broke down.
+        Stopped: a signal asked for it.
+    """
+    with locked(run):
+        claim(run, identity, resume=resume)
+        with journal_of(run) as journal:
+            provenance.record(run)
+            from duopoly.app.train import train
+
+            with _told():
+                train(run, identity, journal)
 
 
 def _evaluate(command: Evaluate) -> None:
-    RunDirectory(command.run).read_identity()
-    from duopoly.app.evaluate import as_table, evaluate_run
+    run = RunDirectory(command.run)
+    run.read_identity()
+    from duopoly.app.evaluate import as_table, evaluate_run, keep
 
     with _told():
-        Console().print(as_table(evaluate_run(command.run, command.episodes, command.seed)))
-    print(f"written to {RunDirectory(command.run).evaluation}")
+        evaluation = evaluate_run(run.path, command.episodes, command.seed)
+    Console().print(as_table(evaluation))
+    keep(evaluation, run.evaluation)
+    print(f"written to {run.evaluation}")
 
 
 def _plot(command: Plot) -> None:
-    runs = [RunDirectory(path) for path in command.runs]
+    runs = [RunDirectory(path) for path in command.run]
     for run in runs:
         run.read_identity()
     from duopoly.app import plot
@@ -87,9 +108,12 @@ def _plot(command: Plot) -> None:
 def _video(command: Video) -> None:
     run = RunDirectory(command.run)
     run.read_identity()
+    out = command.out or run.video
+    if out.suffix.lower() != ".mp4":
+        raise UsageError(f"--out {out}: a film must end in .mp4")
+    atomic.check_writable(out)
     from duopoly.app.film import film
 
-    out = command.out or run.path / "video.mp4"
     with _told():
         film(command.run, out, command.episodes, command.seed)
     print(f"written to {out}")

@@ -9,11 +9,13 @@ An algorithm is a value, not a class: `PAL` holds a schedule of the game and mak
 
 import contextlib
 import dataclasses
+import math
+import operator
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 from rich.console import Console
@@ -21,7 +23,7 @@ from rich.console import Console
 from duopoly import game
 from duopoly.app import atomic, checkpoint, snapshot
 from duopoly.app.errors import UsageError
-from duopoly.app.identity import Identity
+from duopoly.app.identity import MAX_SEED, Identity
 from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.app.train import clocked
@@ -30,6 +32,7 @@ from duopoly.moves import GameState, start
 from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
 from duopoly.presets import preset
 from duopoly.settings import Settings
+from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
@@ -68,7 +71,7 @@ class Agent:
 
     def learn(
         self,
-        total_timesteps: int,
+        total_timesteps: float,
         callback: Callback | None = None,
         progress_bar: bool = False,
         reset_num_timesteps: bool = True,
@@ -81,14 +84,21 @@ class Agent:
             progress_bar: show progress in the terminal.
             reset_num_timesteps: whether `num_timesteps` begins again at zero. What was learned
                 is kept in either case.
+
+        Raises:
+            ValueError: no such number of steps can be made.
         """
+        if not 0 <= total_timesteps < math.inf:
+            raise ValueError(f"total_timesteps = {total_timesteps}: must be a number of steps ≥ 0")
         if reset_num_timesteps:
             self._counted_from = self.state.env_steps
-        begin, goal = time.monotonic(), self.state.env_steps + total_timesteps
+        begin, first_step = time.monotonic(), self.state.env_steps
+        goal = first_step + int(total_timesteps)
         with self._progress(goal, shown=progress_bar) as tell:
             for round_ in self._play(goal):
                 self.state = round_.state
-                tell(clocked(round_.metrics, round_.state.round, time.monotonic() - begin))
+                elapsed = time.monotonic() - begin
+                tell(clocked(round_, elapsed, self.state.env_steps - first_step))
                 if callback is not None and callback(round_) is False:
                     break
         return self
@@ -112,11 +122,14 @@ class Agent:
             Actions inside the action space, in the environment's units, and ``state``.
 
         Raises:
-            ValueError: another shape, or an observation that is not finite.
+            ValueError: another shape, an observation beyond belief (see `MAX_SIZE`), or a policy
+                that answers with an action that is not finite.
         """
         spec, policy = self.task.spec, self.policy
         array = _read_obs(obs, spec.obs_dim, self.task.name)
         action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
+        if not np.isfinite(action).all():
+            raise ValueError(f"the policy's action is not finite: {action}")
         return spec.to_env_units(action.astype(np.float32)), state
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -166,15 +179,17 @@ class Algorithm:
     schedule: Schedule
 
     def __call__(
-        self, task: str | Task, *, seed: int = 0, settings: Settings | None = None
+        self, task: str | Task, *, seed: SupportsIndex = 0, settings: Settings | None = None
     ) -> Agent:
         """A new agent; ``settings`` default to the preset of the task and this algorithm.
 
         Raises:
             UnknownTaskError: no task has that name.
             TaskError: the task's spaces cannot be played.
+            TypeError: ``task`` is something else, such as an environment.
+            ValueError: the seed is out of bounds.
         """
-        task = get_task(task) if isinstance(task, str) else task
+        task, seed = _read_task(task), _read_seed(seed)
         settings = settings or preset(task.name, self.schedule.name).settings
         state = start(task, settings, seed)
         return Agent(task, self.schedule, settings, seed, state)
@@ -190,36 +205,53 @@ class Algorithm:
             UsageError: nothing of the kind is there, or another algorithm's.
             DamageError: it is not as it was written.
         """
-        agent = load_agent(path, task)
-        if agent.schedule != self.schedule:
+        run = RunDirectory(Path(path))
+        identity = run.read_identity()
+        if identity.algorithm != self.schedule.name:
             raise UsageError(
-                f"{path} holds an agent of {agent.schedule.name}, not of {self.schedule.name}"
+                f"{path} holds an agent of {identity.algorithm}, not of {self.schedule.name}"
             )
-        return agent
+        found = checkpoint.load_newest(run.checkpoints, identity)
+        if found is None:
+            raise UsageError(f"{path} has no finished round yet")
+        task = task or get_task(identity.task)
+        if task.name != identity.task:
+            raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
+        fresh = start(task, identity.settings, identity.seed)
+        state = snapshot.restore(found, fresh)
+        return Agent(task, self.schedule, identity.settings, identity.seed, state)
 
 
-def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
-    """The agent at ``path``, whatever its algorithm; see `Algorithm.load`."""
-    run = RunDirectory(Path(path))
-    identity = run.read_identity()
-    if identity.algorithm not in game.SCHEDULES:
-        raise UsageError(f"{path} holds an agent of an unknown algorithm, {identity.algorithm}")
-    schedule = game.SCHEDULES[identity.algorithm]
-    found = checkpoint.load_newest(run.checkpoints, identity)
-    if found is None:
-        raise UsageError(f"{path} has no finished round yet")
-    task = task or get_task(identity.task)
-    if task.name != identity.task:
-        raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
-    fresh = start(task, identity.settings, identity.seed)
-    state = snapshot.restore(found, fresh)
-    return Agent(task, schedule, identity.settings, identity.seed, state)
+def load_agent(path: str | os.PathLike[str]) -> Agent:
+    """The agent at ``path``, whichever of the four algorithms made it; see `Algorithm.load`."""
+    name = RunDirectory(Path(path)).read_identity().algorithm
+    if name not in game.SCHEDULES:
+        raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
+    return Algorithm(game.SCHEDULES[name]).load(path)
 
 
 PAL = Algorithm(game.PAL)
 MAL = Algorithm(game.MAL)
 GDA = Algorithm(game.GDA)
 BR = Algorithm(game.BR)
+
+
+def _read_task(task: object) -> Task:
+    if isinstance(task, str):
+        return get_task(task)
+    if isinstance(task, Task):
+        return task
+    raise TypeError(
+        f"task = {task}: must be a task's name or a duopoly.Task, whose `make` builds the "
+        f"environment and whose functions tell its reward and termination"
+    )
+
+
+def _read_seed(seed: SupportsIndex) -> int:
+    number = int(operator.index(seed))
+    if not 0 <= number <= MAX_SEED:
+        raise ValueError(f"seed = {number}: must be in [0, {MAX_SEED}]")
+    return number
 
 
 def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
@@ -229,15 +261,31 @@ def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
             f"observation of {array.dtype} {array.shape}: {name} takes numbers of shape "
             f"({obs_dim},) or (N, {obs_dim})"
         )
-    if not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"observation is not finite: component {where} is {array[where]}")
-    return array.astype(np.float64)
+    array = array.astype(np.float64)
+    is_believable = np.abs(array) < MAX_SIZE
+    if not is_believable.all():
+        where = tuple(int(i) for i in np.argwhere(~is_believable)[0])
+        raise ValueError(
+            f"observation is not finite or beyond belief: component {where} is {array[where]}"
+        )
+    return array
 
 
 def _check_replaceable(target: RunDirectory) -> None:
-    if target.lock.exists():
+    if atomic.exists(target.lock):
         raise UsageError(f"{target.path} is a run directory: save the agent elsewhere")
-    occupied = target.path.exists() and (not target.path.is_dir() or any(target.path.iterdir()))
-    if occupied and not target.settings.exists():
+    if atomic.exists(target.path) and not _is_ours(target):
         raise UsageError(f"{target.path} holds something else: save the agent elsewhere")
+
+
+def _is_ours(target: RunDirectory) -> bool:
+    """Whether a path is an empty directory, or one with a saved agent and nothing foreign."""
+    if not target.path.is_dir():
+        return False
+    found = set(target.path.iterdir())
+    if found:
+        try:
+            target.read_identity()
+        except UsageError:
+            return False
+    return found <= {target.settings, target.checkpoints, target.evaluation, target.video}

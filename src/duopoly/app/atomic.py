@@ -1,13 +1,16 @@
 """Files and directories that are either whole or absent, whenever the process dies."""
 
+import contextlib
+import errno
 import json
 import os
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from duopoly.app.errors import DamageError
+from duopoly.app.errors import DamageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
 """Start of the name of everything unfinished; whatever carries it may be deleted."""
@@ -25,7 +28,7 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         raise _cannot_write(path, len(data), error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def append_synced(path: Path, data: bytes) -> None:
@@ -41,13 +44,20 @@ def append_synced(path: Path, data: bytes) -> None:
 def write_directory(path: Path, files: dict[str, bytes]) -> None:
     """Writes a directory of ``files`` that appears under its name complete and on disk.
 
-    A directory already there gives way once the new one is safe. What fails leaves it as it was.
+    A directory already there gives way once the new one is safe; what fails before leaves it as
+    it was, and what dies just then leaves it aside, for `recover`.
     """
-    temporary = temporary_beside(path)
+    temporary, aside = temporary_beside(path), _aside(path)
+    recover(path)
     try:
         _write_tree(temporary, files)
-        aside = _move_aside(path)
-        os.replace(temporary, path)
+        try:
+            if os.path.lexists(path):
+                _remove(aside)
+                os.replace(path, aside)
+            os.replace(temporary, path)
+        finally:
+            recover(path)
         _sync_directory(path.parent)
         _remove(aside)
     except OSError as error:
@@ -58,13 +68,56 @@ def write_directory(path: Path, files: dict[str, bytes]) -> None:
 
 def remove_directory(path: Path) -> None:
     """Removes a directory, under a temporary name so that half of it is never taken for all."""
-    _remove(_move_aside(path))
+    temporary = temporary_beside(path)
+    os.replace(path, temporary)
+    _remove(temporary)
+
+
+def recover(path: Path) -> None:
+    """Puts back the directory that a `write_directory` which never ended had moved aside, if any.
+
+    Where the disk does not allow that, it stays where it is.
+    """
+    if not os.path.lexists(path) and os.path.lexists(_aside(path)):
+        with contextlib.suppress(OSError):
+            os.replace(_aside(path), path)
 
 
 def remove_leftovers(directory: Path) -> None:
     """Removes what a killed process left unfinished in ``directory``."""
     for path in directory.glob(f"{TEMPORARY_PREFIX}*"):
         _remove(path)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at ``path``.
+
+    Raises:
+        UsageError: nobody can tell: its name is too long, or its directory may not be searched.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return True
+
+
+def check_writable(path: Path) -> None:
+    """Finds out, before long work begins, whether a file can be written; makes its directory.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
@@ -106,18 +159,18 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}")
 
 
-def _move_aside(path: Path) -> Path:
-    aside = path.with_name(f"{TEMPORARY_PREFIX}old-{path.name}-{os.getpid()}")
-    if path.exists() or path.is_symlink():
-        os.replace(path, aside)
-    return aside
+def _aside(path: Path) -> Path:
+    """Where an old directory waits until the new one is in place; any process can tell."""
+    return path.with_name(f"{TEMPORARY_PREFIX}old-{path.name}")
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Removes what is ours; what the disk does not give away stays."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _write_tree(root: Path, files: dict[str, bytes]) -> None:

@@ -53,6 +53,14 @@ class Checkpoint:
     """Arrays by group and name."""
 
 
+class ForeignError(DamageError):
+    """A checkpoint belongs to another run; ``field`` tells where that one differs."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"belongs to another run: {field}")
+        self.field = field
+
+
 def encode(checkpoint: Checkpoint, identity: Identity) -> dict[str, bytes]:
     """The files of a checkpoint, by name."""
     files = {f"{group}.safetensors": _pack(checkpoint.groups[group]) for group in GROUPS}
@@ -86,30 +94,37 @@ def load_newest(directory: Path, identity: Identity) -> Checkpoint | None:
     Returns None where no round was ever finished.
 
     Raises:
-        DamageError: there are checkpoints, and none is sound.
+        DamageError: there are checkpoints, and none is sound and of this run.
     """
-    found = _found(directory)
-    for _, path in found:
+    newest, faults = None, []
+    for _, path in _found(directory):
         try:
-            return load(path, identity)
+            newest = load(path, identity)
+            break
         except DamageError as error:
-            print(f"duopoly: skipping checkpoint {path}: {error}", file=sys.stderr)
-    if found:
+            faults.append((path, error))
+    foreign = [error.field for _, error in faults if isinstance(error, ForeignError)]
+    if newest is None and foreign and len(foreign) == len(faults):
+        raise DamageError(f"settings.json differs from all of {directory}: {foreign[0]}")
+    for path, error in faults:
+        print(f"duopoly: skipping checkpoint {path}: {error}", file=sys.stderr)
+    if newest is None and faults:
         raise DamageError(f"no sound checkpoint in {directory}")
-    return None
+    return newest
 
 
 def load(path: Path, identity: Identity) -> Checkpoint:
     """Reads and verifies one checkpoint of the run ``identity``.
 
     Raises:
-        DamageError: with the first thing that is not as it was written, or another run's value.
+        DamageError: with the first thing that is not as it was written.
+        ForeignError: with the first thing that another run has otherwise.
     """
     if path.is_symlink() or not path.is_dir():
         raise DamageError("not a directory")
     manifest = _read_manifest(path / _MANIFEST)
     if found := difference(manifest["run"], _owner(identity)):
-        raise DamageError(f"belongs to another run: {found}")
+        raise ForeignError(found)
     if path.name != name_of(manifest["round"]):
         raise DamageError(f"holds round {manifest['round']}")
     groups = {group: _read_group(path, group, manifest) for group in GROUPS}

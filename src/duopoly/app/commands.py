@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from duopoly.app.identity import MAX_SEED
+from duopoly.presets import preset
 from duopoly.settings import Settings
 
 AlgorithmName = Literal["pal", "mal", "gda", "br"]
-DEFAULT_SETTINGS = Settings()
-MAX_SEED = 2**31 - 1
+DEFAULTS = preset("", "pal")
+"""What a task without a preset of its own starts from."""
 
 
 def _between(low: int, high: float, default: int) -> Any:
@@ -24,14 +26,15 @@ def _between(low: int, high: float, default: int) -> Any:
 class Train:
     """Train a policy and a model on a task; everything lands in one run directory.
 
-    Settings that are not given come from the preset of the task and the algorithm.
+    Steps and settings that are not given come from the preset of the task and the algorithm; help
+    without a TASK shows those of a task without a preset.
     """
 
     task: Positional[Annotated[str, arg(metavar="TASK")]]
     """Name of the task; ``duopoly tasks`` lists them."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
-    steps: int = _between(1, 10**12, 50_000)
+    steps: int = _between(1, 10**12, DEFAULTS.num_env_steps)
     """Real environment steps in all, each action repeat included."""
     seed: int = _between(0, MAX_SEED, 0)
     """Seed of everything random."""
@@ -39,7 +42,7 @@ class Train:
     """Directory under which <task>/<algorithm>/seed_<k> is made."""
     resume: bool = False
     """Continue the run that is there, as if it had never stopped."""
-    settings: Annotated[Settings, arg(name="")] = DEFAULT_SETTINGS
+    settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
     """How far the players go."""
 
 
@@ -59,7 +62,7 @@ class Evaluate:
 class Plot:
     """Draw learning curves: one run, or interquartile means over the seeds of each algorithm."""
 
-    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
+    run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
     """Run directories of one task."""
     out: Path | None = None
     """Picture to write [default: curve.png in the run, or in the working directory for several]."""

@@ -1,6 +1,7 @@
 """How well a trained policy does, on episodes it has never met."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,8 @@ from rich.table import Table
 
 from duopoly.app import atomic
 from duopoly.app.agent import Agent, load_agent
-from duopoly.app.rundir import RunDirectory
 from duopoly.lab.statistics import interquartile_mean
+from duopoly.report import success_rate
 from duopoly.types import Episode
 from duopoly.world.interaction import evaluate as evaluate_episodes
 
@@ -43,16 +44,22 @@ class Evaluation:
 
 
 def evaluate_run(path: Path, num_episodes: int, seed: int) -> Evaluation:
-    """Plays the mean action of a run's newest policy and keeps the result in the run directory.
+    """Plays the mean action of a run's newest policy.
 
     Raises:
         UsageError: there is nothing to evaluate.
         SimulatorError: the environment failed.
     """
-    evaluation = _evaluate(load_agent(path), num_episodes, seed)
-    record = atomic.dump_json(dataclasses.asdict(evaluation))
-    atomic.write_file(RunDirectory(path).evaluation, record)
-    return evaluation
+    return _evaluate(load_agent(path), num_episodes, seed)
+
+
+def keep(evaluation: Evaluation, out: Path) -> None:
+    """Writes the result as JSON.
+
+    Raises:
+        DamageError: it cannot be written.
+    """
+    atomic.write_file(out, atomic.dump_json(dataclasses.asdict(evaluation)))
 
 
 def as_table(evaluation: Evaluation) -> Table:
@@ -82,16 +89,13 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
-    task, policy = agent.task, agent.policy
-
-    def act(obs: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
-        return policy.mean(obs)
-
+    task, act = agent.task, agent.policy.act_mean
     env = task.make(None)
     try:
         gathered = evaluate_episodes(env, task, act, num_episodes, seed, ROUND_INDEX)
     finally:
         env.close()
+    succeeded = success_rate(gathered.episodes, task)
     return Evaluation(
         task=task.name,
         algorithm=agent.schedule.name,
@@ -99,7 +103,7 @@ def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
         env_steps=agent.state.env_steps,
         num_episodes=num_episodes,
         num_dropped=len(gathered.drops),
-        success_rate=_success_rate(task.success_fn, gathered.episodes),
+        success_rate=None if math.isnan(succeeded) else succeeded,
         **_of_returns(gathered.episodes),
     )
 
@@ -114,7 +118,3 @@ def _of_returns(episodes: list[Episode]) -> dict[str, Any]:
         "max_return": float(returns.max()),
         "mean_length": float(np.mean([len(episode.reward) for episode in episodes])),
     }
-
-
-def _success_rate(success_fn: Any, episodes: list[Episode]) -> float | None:
-    return None if success_fn is None else float(np.mean([success_fn(e) for e in episodes]))

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from duopoly.app.agent import load_agent
 from duopoly.app.render import render_episodes, write_video
 
@@ -17,11 +15,7 @@ def film(path: Path, out: Path, num_episodes: int, seed: int) -> None:
         RenderError: no film can be made here; the message says what to install.
     """
     agent = load_agent(path)
-    policy = agent.policy
-
-    def act(obs: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
-        return policy.mean(obs)
-
+    act = agent.policy.act_mean
     shots = render_episodes(agent.task, act, seed, num_episodes=num_episodes)
     if shots.hint:
         print(f"duopoly: {shots.hint}", file=sys.stderr)

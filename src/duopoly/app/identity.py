@@ -11,6 +11,9 @@ FORMAT = 1
 """Version of everything that is kept on disk; another one is refused."""
 
 
+MAX_SEED = 2**31 - 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """Who a run is; of it all ``steps`` alone may grow, to extend the run."""

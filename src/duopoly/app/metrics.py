@@ -11,12 +11,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-from tensorboardX.summary import scalar
+from typing import Any
 
 from duopoly.app.atomic import append_synced, write_file
+from duopoly.app.errors import UsageError
 
 Metrics = Mapping[str, float]
 
@@ -38,12 +36,18 @@ class ProgressTable:
     """
 
     def __init__(self, path: Path, num_rounds: int) -> None:
-        """Keeps the rows of the first ``num_rounds`` rounds of an earlier process, if any."""
+        """Keeps the rows of the first ``num_rounds`` rounds of an earlier process, if any.
+
+        Which of them are missing is told on stderr.
+        """
         self._path = path
         header, rows = _read_whole(path)
         self._header = header
-        self.rows = rows[:num_rounds]
+        self.rows = [row for row in rows if row.get(ROUND, math.inf) <= num_rounds]
         """Rows so far, as numbers by tag."""
+        if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in self.rows}:
+            rounds = ", ".join(map(str, sorted(missing)))
+            print(f"duopoly: {path} lacks the rows of rounds {rounds}", file=sys.stderr)
         lines = [_line(header)] + [_line(_spell(row, header)) for row in self.rows]
         write_file(path, "".join(lines if header else []).encode())
 
@@ -73,8 +77,11 @@ class EventFile:
 
     def __init__(self, directory: Path, first_step: int) -> None:
         """Opens a new file; TensorBoard hides what an earlier file holds from ``first_step`` on."""
-        self._writer: EventsWriter | None = None
+        self._writer: Any = None
         with self._guarded():
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
+
             self._writer = EventsWriter(str(directory / "events"), f".{os.getpid()}.{first_step}")
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._writer.write_event(event_pb2.Event(step=first_step, session_log=start))
@@ -84,6 +91,9 @@ class EventFile:
         with self._guarded():
             if self._writer is None:
                 return
+            from tensorboardX.proto import event_pb2
+            from tensorboardX.summary import scalar
+
             for tag, value in metrics.items():
                 if not math.isnan(value):
                     summary = scalar(tag, float(value))
@@ -101,7 +111,7 @@ class EventFile:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             print(f"duopoly: TensorBoard events stop here: {error}", file=sys.stderr)
             writer, self._writer = self._writer, None
             if writer is not None:
@@ -111,9 +121,12 @@ class EventFile:
 
 def _read_whole(path: Path) -> tuple[list[str], list[dict[str, float]]]:
     """Header and rows, without a torn last line."""
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return [], []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     header, *lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
     return header, [_numbers(header, line) for line in lines if len(line) == len(header)]
 

@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 import tyro
 
-from duopoly.app import flags, settings_json
+from duopoly.app import atomic, flags, settings_json
 from duopoly.app.commands import COMMANDS, Command, Train
+from duopoly.app.errors import UsageError
 from duopoly.app.rundir import run_directory
 from duopoly.presets import preset
 from duopoly.settings import Settings
-from duopoly.world.tasks import canonical_name
+from duopoly.world.tasks import ACTION_REPEATS, canonical_name
 
 _AnyCommand = TypeVar("_AnyCommand", bound=Command)
 
@@ -33,6 +34,7 @@ def parse(words: list[str]) -> Command:
     task = canonical_name(typed.positionals[0])
     default = _train_defaults(task, typed.flags)
     _check_settings(default.settings, typed.flags)
+    _check_steps(task, typed.flags.get("steps", default.steps))
     return dataclasses.replace(_build(Train, words, default), task=task)
 
 
@@ -56,10 +58,16 @@ def _train_defaults(task: str, given: dict[str, Any]) -> Train:
     if given.get("resume"):
         seed, out = given.get("seed", 0), given.get("out", default.out)
         run = run_directory(out, task, default.algorithm, seed)
-        if run.settings.exists():
+        if atomic.exists(run.settings):
             recorded = run.read_identity()
             steps, settings = recorded.steps, recorded.settings
     return dataclasses.replace(default, steps=steps, settings=settings)
+
+
+def _check_steps(task: str, num_env_steps: int) -> None:
+    repeat = ACTION_REPEATS.get(task, 1)
+    if num_env_steps < repeat:
+        raise UsageError(f"--steps {num_env_steps}: one action of {task} alone takes {repeat}")
 
 
 def _check_settings(default: Settings, given: dict[str, Any]) -> None:

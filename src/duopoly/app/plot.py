@@ -1,6 +1,7 @@
 """Learning curves as pictures: one run, or interquartile means over the seeds of each algorithm."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,11 +66,15 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
     """Draws the curves of one task and writes the picture, of the kind that ``out`` ends in.
 
     Raises:
-        UsageError: the curves belong to different tasks, or ``out`` ends in no kind of picture.
+        UsageError: the curves belong to different tasks, two are of the same algorithm and seed,
+            or ``out`` ends in no kind of picture.
     """
     tasks = sorted({curve.task for curve in curves})
     if len(tasks) > 1:
         raise UsageError(f"one picture shows one task, not {' and '.join(tasks)}")
+    counts = Counter((curve.algorithm, curve.seed) for curve in curves)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
     tags = [RETURN]
     if any(curve.known(SUCCESS)[0].size for curve in curves):
         tags.append(SUCCESS)
@@ -107,6 +112,7 @@ def over_seeds(
 
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
     _style(axes)
+    has_interval = False
     for algorithm in sorted({curve.algorithm for curve in curves}, key=_rank):
         group = [c for c in curves if c.algorithm == algorithm and c.known(tag)[0].size]
         colour = COLOURS.get(algorithm, _OTHER_COLOUR)
@@ -114,6 +120,7 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
             label = f"{algorithm.upper()}, seed {group[0].seed}"
             axes.plot(*group[0].known(tag), color=colour, lw=1.8, marker="o", ms=3, label=label)
         elif group:
+            has_interval = True
             steps, mean, low, high = over_seeds(group, tag)
             label = f"{algorithm.upper()}, {len(group)} seeds"
             axes.plot(steps, mean, color=colour, lw=1.8, label=label)
@@ -121,7 +128,7 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
     if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
         imagined = curves[0].known(IMAGINED)
         axes.plot(*imagined, color=_INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
-    _label(axes, tag, len(curves))
+    _label(axes, tag, has_interval)
 
 
 def _style(axes: Axes) -> None:
@@ -132,7 +139,7 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _label(axes: Axes, tag: str, num_curves: int) -> None:
+def _label(axes: Axes, tag: str, has_interval: bool) -> None:
     axes.set_xlabel("real environment steps", color=_INK)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(left=0)
@@ -140,7 +147,7 @@ def _label(axes: Axes, tag: str, num_curves: int) -> None:
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     name = "evaluation success" if tag == SUCCESS else "evaluation return"
-    axes.set_ylabel(name if num_curves == 1 else f"{name}\n(IQM, 95 % interval)", color=_INK)
+    axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=_INK)
 
 
 def _rank(algorithm: str) -> tuple[int, str]:

@@ -6,6 +6,7 @@ import sys
 from importlib import metadata
 
 from duopoly.app import atomic
+from duopoly.app.errors import DamageError
 from duopoly.app.identity import difference
 from duopoly.app.rundir import RunDirectory
 
@@ -36,9 +37,18 @@ def record(run: RunDirectory) -> None:
     """
     atomic.append_synced(run.command, f"{shlex.join(sys.argv)}\n".encode())
     now = versions()
-    if run.versions.exists():
+    if atomic.exists(run.versions) and (found := _change(run, now)):
+        print(f"duopoly: {run.path} was begun under other versions: {found}", file=sys.stderr)
+    atomic.write_file(run.versions, atomic.dump_json(now))
+
+
+def _change(run: RunDirectory, now: dict[str, str]) -> str | None:
+    """Where the recorded versions differ from those of ``now``, or why nobody can tell."""
+    try:
         data = atomic.read_regular(run.versions, atomic.MAX_JSON_BYTES)
         before = atomic.load_json(data, run.versions.name)
-        if found := difference(before, now):
-            print(f"duopoly: {run.path} was begun under other versions: {found}", file=sys.stderr)
-    atomic.write_file(run.versions, atomic.dump_json(now))
+    except DamageError as error:
+        return str(error)
+    if not isinstance(before, dict):
+        return f"{run.versions.name} holds no record"
+    return difference(before, now)

@@ -30,8 +30,6 @@ _SUBPIXELS = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))
 class RayCaster:
     """Draws a MuJoCo scene on the CPU: one ray per pixel, four where colours meet."""
 
-    name = "ray caster"
-
     def __init__(self, model: Any, height: int, width: int) -> None:
         self._model = model
         self._scene = mujoco.MjvScene(model, maxgeom=1_000)

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import itertools
+import math
 import os
 import platform
 import subprocess
@@ -55,8 +56,6 @@ class RenderError(RuntimeError):
 class Drawer(Protocol):
     """Draws what a camera (``MjvCamera``) sees of a simulation (``MjData``)."""
 
-    name: str
-
     def draw(self, data: Any, camera: Any, /) -> Frame: ...
 
     def close(self) -> None: ...
@@ -69,8 +68,6 @@ class Film:
     frames: Iterator[Frame]
     fps: float
     """Frames per second of simulated time."""
-    backend: str
-    """What draws: "egl", "osmesa", … or "ray caster"."""
     hint: str | None
     """What to install for better pictures, if anything."""
 
@@ -91,7 +88,7 @@ def render_episodes(
     """
     env = task.make(None)
     fps = env.metadata.get("render_fps", _MAX_FPS) / task.action_repeat
-    stride = max(1, round(fps / _MAX_FPS))
+    stride = math.ceil(fps / _MAX_FPS)
     model, data = _simulation(env, task)
     drawer = make_drawer(model, height, width)
 
@@ -108,7 +105,7 @@ def render_episodes(
             env.close()
 
     hint = OPENGL_HINT if isinstance(drawer, RayCaster) else None
-    return Film(frames(), fps / stride, drawer.name, hint)
+    return Film(frames(), fps / stride, hint)
 
 
 def write_video(path: Path, frames: Iterable[Frame], fps: float) -> None:
@@ -197,7 +194,6 @@ class OpenGLDrawer:
     """Draws with MuJoCo's own renderer, off screen."""
 
     def __init__(self, model: Any, height: int, width: int, backend: str) -> None:
-        self.name = backend
         if backend in ("egl", "osmesa"):
             os.environ.setdefault("PYOPENGL_PLATFORM", backend)
         self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)

@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / "evaluation.json"
 
     @property
+    def video(self) -> Path:
+        """Film that ``duopoly video`` makes."""
+        return self.path / "video.mp4"
+
+    @property
     def lock(self) -> Path:
         """Held while a process works here; released by the kernel when it dies."""
         return self.path / "run.lock"
@@ -79,7 +84,8 @@ class RunDirectory:
         Raises:
             UsageError: where there is no run, or its record is damaged.
         """
-        if not self.settings.exists():
+        atomic.recover(self.path)
+        if not atomic.exists(self.settings):
             raise UsageError(f"{self.path} is not a run: it has no {self.settings.name}")
         try:
             data = atomic.read_regular(self.settings, atomic.MAX_JSON_BYTES)
@@ -92,8 +98,10 @@ class RunDirectory:
         """Records what is run here."""
         atomic.write_file(self.settings, atomic.dump_json(identity.to_dict()))
 
-    def write_status(self, state: State, round_: int, env_steps: int, message: str = "") -> None:
-        """Tells anyone who looks what the run is doing."""
+    def write_status(
+        self, state: State, round_: int | None, env_steps: int | None, message: str = ""
+    ) -> None:
+        """Tells anyone who looks what the run is doing; None: that is not known yet."""
         status = {
             "state": state,
             "round": round_,

@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT stop a run in an orderly way, soon, and a second one at once."""
+"""SIGTERM, SIGINT and SIGUSR1 stop a run in an orderly way, soon, and a second one at once.
+
+SIGUSR1 is what batch systems send ahead of the end of a job's time.
+"""
 
 import contextlib
 import os
@@ -7,6 +10,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 GRACE_SECONDS = 25.0
 """How long a compiled call may hold up an orderly stop before the process exits regardless."""
@@ -23,7 +28,7 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def stoppable(give_up: Callable[[str], None]) -> Iterator[None]:
-    """Within this context SIGTERM and SIGINT raise `Stopped` at the next Python instruction.
+    """Within this context each of `SIGNALS` raises `Stopped` at the next Python instruction.
 
     Python handles signals only between instructions, and one compiled call can take long. So a
     thread watches too: when the grace is over it calls ``give_up`` with the signal's name and
@@ -32,7 +37,7 @@ def stoppable(give_up: Callable[[str], None]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     watch = threading.Thread(target=_watch, args=(reader, give_up), daemon=True)
-    handlers = {s: signal.signal(s, _raise_stopped) for s in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {s: signal.signal(s, _raise_stopped) for s in SIGNALS}
     old_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watch.start()
     try:

@@ -14,64 +14,50 @@ from rich.console import Console
 from duopoly import game
 from duopoly.app import checkpoint, plot, snapshot
 from duopoly.app.atomic import remove_leftovers
-from duopoly.app.errors import DamageError
+from duopoly.app.errors import UsageError
 from duopoly.app.identity import Identity
+from duopoly.app.journal import Journal
 from duopoly.app.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
 from duopoly.app.progress import live_progress
-from duopoly.app.rundir import RunDirectory, State
-from duopoly.app.signals import Stopped, stoppable
+from duopoly.app.rundir import RunDirectory
 from duopoly.moves import GameState, start
 from duopoly.world.tasks import get_task
 
 
-def train(run: RunDirectory, identity: Identity, console: Console | None = None) -> None:
+def train(run: RunDirectory, identity: Identity, journal: Journal) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     Continues from the newest sound checkpoint. Whatever ends it early, the last finished round
-    is on disk and ``status.json`` tells what happened.
+    is on disk.
 
     Raises:
-        Stopped: a signal asked for it.
         DamageError: checkpoints exist and none is sound, or the disk takes no more.
     """
-    journal = _Status(run)
-    with stoppable(lambda name: journal.end("stopped", f"{name} during a long call")):
-        try:
-            _train(run, identity, journal, console or Console())
-        except Stopped as stop:
-            journal.end("stopped", stop.signal_name)
-            raise
-        except Exception as error:
-            journal.end("failed", f"{type(error).__name__}: {error}")
-            raise
-
-
-def clocked(metrics: Metrics, round_: int, elapsed: float) -> Metrics:
-    """A round's metrics with its number and the clock's."""
-    fps = metrics[STEPS] / elapsed if elapsed > 0 else 0.0
-    return {ROUND: round_, STEPS: metrics[STEPS], ELAPSED: elapsed, FPS: fps, **metrics}
-
-
-def _train(run: RunDirectory, identity: Identity, journal: "_Status", console: Console) -> None:
     state = resume_state(run, identity)
-    journal.running(state)
+    journal.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)
     title = f"{identity.algorithm} {identity.task} seed {identity.seed}"
     begin = time.monotonic() - table.time_elapsed
     with (
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
-        live_progress(title, state.env_steps, identity.steps, console) as tell,
+        live_progress(title, state.env_steps, identity.steps, Console()) as tell,
     ):
         for round_ in _rounds(identity, state):
-            elapsed = time.monotonic() - begin
-            metrics = clocked(round_.metrics, round_.state.round, elapsed)
+            env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
+            metrics = clocked(round_, elapsed, env_steps)
             table.append(metrics)
             checkpoint.save(run.checkpoints, snapshot.snapshot(round_.state), identity)
-            journal.running(round_.state)
-            events.write(metrics, round_.state.env_steps, time.time())
+            journal.running(round_.state.round, env_steps)
+            events.write(metrics, env_steps, time.time())
             tell(metrics)
     _draw_curve(run)
-    journal.end("finished")
+
+
+def clocked(round_: game.Round, elapsed: float, num_env_steps: int) -> Metrics:
+    """A round's metrics with its number and the clock's; ``num_env_steps`` took ``elapsed`` s."""
+    fps = num_env_steps / elapsed if elapsed > 0 else 0.0
+    clock = {STEPS: round_.state.env_steps, ELAPSED: elapsed, FPS: fps}
+    return {ROUND: round_.state.round, **clock, **round_.metrics}
 
 
 def resume_state(run: RunDirectory, identity: Identity) -> GameState:
@@ -100,25 +86,5 @@ def _rounds(identity: Identity, state: GameState) -> Iterator[game.Round]:
 def _draw_curve(run: RunDirectory) -> None:
     try:
         plot.draw([plot.read_curve(run)], run.curve)
-    except OSError as error:
+    except (UsageError, OSError) as error:
         print(f"duopoly: no picture of the curve: {error}", file=sys.stderr)
-
-
-class _Status:
-    """Keeps ``status.json`` true to what is going on."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        self._round = 0
-        self._env_steps = 0
-
-    def running(self, state: GameState) -> None:
-        self._round, self._env_steps = state.round, state.env_steps
-        self._run.write_status("running", self._round, self._env_steps)
-
-    def end(self, state: State, message: str = "") -> None:
-        """The last word; a full disk must not hide the error that led here."""
-        try:
-            self._run.write_status(state, self._round, self._env_steps, message)
-        except DamageError as error:
-            print(f"duopoly: {error}", file=sys.stderr)

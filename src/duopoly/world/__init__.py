@@ -1,5 +1,5 @@
 """The real side of the game: tasks, the interaction with their environments, and the data.
 
 Nothing is imported here: `duopoly.world.tasks` must answer within milliseconds which tasks there
-are, before JAX, Gymnasium or MuJoCo are loaded.
+are, before JAX or MuJoCo are loaded.
 """

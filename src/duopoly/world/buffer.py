@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -57,7 +59,7 @@ class Buffer:
         )
 
     def latest(self, size: int) -> Transitions:
-        """The newest transitions, padded with zeros to exactly ``size`` rows (NumPy arrays)."""
+        """The newest transitions, padded with zeros to exactly ``size`` rows."""
         return self._newest(min(size, len(self)), size)
 
     def latest_round(self, size: int) -> Transitions:
@@ -66,16 +68,11 @@ class Buffer:
 
     @property
     def starts(self) -> Float[np.ndarray, "K obs"]:
-        """First observations of all episodes whose first transition is stored."""
-        return self.latest_starts(len(self))
+        """First observations of all episodes whose first transition is stored.
 
-    def latest_starts(self, size: int) -> Float[np.ndarray, "K obs"]:
-        """First observations among the newest ``size`` transitions.
-
-        If those lie within one long episode, its earliest observation among them.
+        If all transitions lie within one long episode, its earliest observation among them.
         """
-        obs, first = self.obs[-size:], self.first[-size:]
-        return obs[first] if first.any() else obs[:1]
+        return self.obs[self.first] if self.first.any() else self.obs[:1]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything needed to rebuild the buffer exactly."""
@@ -106,17 +103,16 @@ class Buffer:
         )
 
     def _newest(self, count: int, size: int) -> Transitions:
-        def padded(array: np.ndarray) -> np.ndarray:
+        def padded(array: np.ndarray) -> jax.Array:
             out = np.zeros((size, *array.shape[1:]), array.dtype)
             out[:count] = array[len(array) - count :]
-            return out
+            return jnp.asarray(out)
 
-        # NumPy arrays are JAX's ordinary inputs; they move to the device where they are used.
         return Transitions(
-            obs=padded(self.obs),  # pyright: ignore[reportArgumentType]
-            action=padded(self.action),  # pyright: ignore[reportArgumentType]
-            next_obs=padded(self.next_obs),  # pyright: ignore[reportArgumentType]
-            num_valid=np.int32(count),  # pyright: ignore[reportArgumentType]
+            obs=padded(self.obs),
+            action=padded(self.action),
+            next_obs=padded(self.next_obs),
+            num_valid=jnp.asarray(count, jnp.int32),
         )
 
 

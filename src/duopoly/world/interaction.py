@@ -25,7 +25,7 @@ _STREAM_KEYS: dict[Stream, int] = {"collect": 0, "evaluate": 1, "show": 2}
 MAX_CONSECUTIVE_DROPS = 10
 
 # MuJoCo's own bound on believable numbers (mjMAXVAL); here rewards and actions obey it too.
-_MAX_SIZE = 1e10
+MAX_SIZE = 1e10
 
 # The warnings from this one on say that the state or control was refused: BADQPOS, BADQVEL,
 # BADQACC and BADCTRL. MuJoCo then resets itself in silence, which leaves nothing else to see.
@@ -271,7 +271,7 @@ def _step(
 ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
     try:
         obs, reward, terminated, truncated, info = env.step(action)
-        num_made = info.get("env_steps", 1)
+        num_made = info.get("env_steps", task.action_repeat)
         return _read_obs(obs, task), float(reward), bool(terminated), bool(truncated), num_made
     except Exception as error:
         raise SimulatorError(
@@ -289,13 +289,13 @@ def _read_obs(obs: Any, task: Task) -> Float[np.ndarray, " obs"]:
 
 def _believable(array: np.ndarray) -> bool:
     """Whether the array is finite and no larger than MuJoCo would believe."""
-    return bool(np.maximum.reduce(np.abs(array)) < _MAX_SIZE)
+    return bool(np.maximum.reduce(np.abs(array)) < MAX_SIZE)
 
 
 def _unbelievable(obs: np.ndarray, reward: float) -> str | None:
     if not _believable(obs):
         return "the observation is not finite or beyond belief"
-    if not abs(reward) < _MAX_SIZE:
+    if not abs(reward) < MAX_SIZE:
         return f"the reward is {reward}"
     return None
 

@@ -1,8 +1,12 @@
 """The project's own environments in Gymnasium's registry.
 
-Importing this module registers them, so that this works in any program::
+`import duopoly` imports this module, which registers them, so that this works in any program::
 
-    gymnasium.make("duopoly.world.registration:duopoly/Reacher7DOF-v0")
+    import duopoly, gymnasium
+
+    gymnasium.make("duopoly/Reacher7DOF-v0")
+
+Neither JAX nor MuJoCo is loaded before an environment is made.
 """
 
 import gymnasium as gym

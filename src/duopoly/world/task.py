@@ -21,6 +21,8 @@ EnvFactory = Callable[[str | None], gym.Env[Any, Any]]
 
 AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
 
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
 
 class TaskError(ValueError):
     """A task cannot be played; the message names the part, its value and the way out."""
@@ -56,7 +58,10 @@ class Task:
     horizon: int
     """Actions per episode."""
     action_repeat: int = 1
-    """Environment steps per action; the environment built by ``make`` repeats by itself."""
+    """Environment steps per action; the environment built by ``make`` repeats by itself.
+
+    Where an action is cut short, its ``info["env_steps"]`` tells how many steps were made.
+    """
     reward_fn: RewardFn | None = None
     """Reward of one action, summed over its repeats; None: unknown, to be learned."""
     terminated_fn: TerminatedFn | None = None
@@ -72,8 +77,12 @@ class Task:
 
     def __post_init__(self) -> None:
         for field in ("horizon", "action_repeat"):
-            if getattr(self, field) < 1:
-                raise TaskError(f"{self.name}: {field} = {getattr(self, field)}, must be ≥ 1")
+            if not (_is_whole(value := getattr(self, field)) and value >= 1):
+                raise TaskError(f"{self.name}: {field} = {value}, must be a whole number ≥ 1")
+        for field in ("constant", "computed"):
+            value = getattr(self, field)
+            if not (isinstance(value, tuple) and all(map(_is_whole, value))):
+                raise TaskError(f"{self.name}: {field} = {value}, must be a tuple of whole numbers")
         if bool(self.computed) != (self.compute_fn is not None):
             raise TaskError(f"{self.name}: give computed and compute_fn together or neither")
         if twice := set(self.constant) & set(self.computed):
@@ -102,9 +111,16 @@ class Task:
 
     @property
     def learned(self) -> tuple[int, ...]:
-        """Observation components that the model must predict, in ascending order."""
+        """Observation components that the model must predict, in ascending order.
+
+        Raises:
+            TaskError: there is none.
+        """
         known = set(self.constant + self.computed)
-        return tuple(index for index in range(self.spec.obs_dim) if index not in known)
+        learned = tuple(index for index in range(self.spec.obs_dim) if index not in known)
+        if not learned:
+            raise TaskError(f"{self.name}: every observation component is constant or computed")
+        return learned
 
 
 def to_env_units(action: AnyArray, low: np.ndarray, high: np.ndarray) -> AnyArray:
@@ -125,13 +141,12 @@ def inspect_spaces(env: gym.Env[Any, Any], name: str) -> Spec:
     """
     obs_space = _flat_box(env.observation_space, f"{name}: observation space")
     action_space = _flat_box(env.action_space, f"{name}: action space")
-    low, high = action_space.low, action_space.high
-    _check_action_bounds(action_space, name)
+    low, high = _action_bounds(action_space, name)
     return Spec(
         obs_dim=obs_space.shape[0],
         action_dim=action_space.shape[0],
-        action_low=low.astype(np.float32),
-        action_high=high.astype(np.float32),
+        action_low=low,
+        action_high=high,
     )
 
 
@@ -154,23 +169,41 @@ def _flat_box(space: gym.Space[Any], what: str) -> gym.spaces.Box:
     return space
 
 
-def _check_action_bounds(space: gym.spaces.Box, name: str) -> None:
+def _action_bounds(
+    space: gym.spaces.Box, name: str
+) -> tuple[Float[np.ndarray, " act"], Float[np.ndarray, " act"]]:
+    """The bounds in float32, the precision of actions."""
     if not np.issubdtype(space.dtype, np.floating):
         raise TaskError(
             f"{name}: action space has dtype {space.dtype}, but actions are real numbers: "
             f"wrap it with gymnasium.wrappers.TransformAction"
         )
-    for index, (low, high) in enumerate(zip(space.low, space.high, strict=True)):
-        if not (np.isfinite(low) and np.isfinite(high)):
+    low, high = _to_float32(space.low, inwards=np.inf), _to_float32(space.high, inwards=-np.inf)
+    for index, (low_here, high_here) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        bounds = f"action component {index} has bounds [{space.low[index]}, {space.high[index]}]"
+        if not abs(low_here) + abs(high_here) <= _MAX_FLOAT32:
             raise TaskError(
-                f"{name}: action component {index} has bounds [{low}, {high}], but the policy "
-                f"spans finite ones: give them with gymnasium.wrappers.TransformAction"
+                f"{name}: {bounds}, but the policy spans finite ones that float32 can hold: "
+                f"give them with gymnasium.wrappers.TransformAction"
             )
-        if not low < high:
+        if not low_here < high_here:
             raise TaskError(
-                f"{name}: action component {index} has bounds [{low}, {high}], so it cannot "
-                f"act: remove it with gymnasium.wrappers.TransformAction"
+                f"{name}: {bounds}, so it cannot act: "
+                f"remove it with gymnasium.wrappers.TransformAction"
             )
+    return low, high
+
+
+def _to_float32(bounds: np.ndarray, inwards: float) -> Float[np.ndarray, " act"]:
+    """Bounds in float32; one that rounding would move out of the box goes to the next inside."""
+    with np.errstate(over="ignore"):
+        cast = bounds.astype(np.float32)
+        is_outside = cast < bounds if inwards > 0 else cast > bounds
+        return np.where(is_outside, np.nextafter(cast, np.float32(inwards)), cast)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _one_line(space: gym.Space[Any]) -> str:

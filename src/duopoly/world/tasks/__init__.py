@@ -18,6 +18,9 @@ SUMMARIES: dict[str, str] = {
 
 TASK_NAMES: tuple[str, ...] = tuple(SUMMARIES)
 
+ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2}
+"""Environment steps per action, by name, where an action is held for more than one."""
+
 _MODULES = {
     "Reacher7DOF": "reacher7dof",
     "Hopper-v5": "hopper",

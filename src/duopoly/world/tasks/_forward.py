@@ -10,8 +10,9 @@ from typing import Any
 import gymnasium as gym
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from duopoly.world.task import RewardFn, TerminatedFn
+from duopoly.world.task import ActArray, ObsArray, RewardFn, TerminatedFn
 
 
 class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
@@ -75,7 +76,7 @@ def forward_reward(
     With k = 1 this is Gymnasium's v5 rule, in which the step of the fall pays no alive bonus.
     """
 
-    def reward_fn(obs, action, next_obs):
+    def reward_fn(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Array, ""]:
         share = jnp.where(terminated_fn(obs, action, next_obs), (num_steps - 1) / num_steps, 1.0)
         cost = control_cost * jnp.sum(jnp.square(action))
         return num_steps * (next_obs[-1] + alive_bonus * share - cost)

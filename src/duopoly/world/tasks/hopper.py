@@ -8,24 +8,28 @@ from typing import Any
 
 import gymnasium as gym
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from duopoly.types import Episode
-from duopoly.world.task import Task
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.task import ActArray, ObsArray, Task
+from duopoly.world.tasks import ACTION_REPEATS, SUMMARIES
 from duopoly.world.tasks._forward import HoldAction, forward_reward
 
 ALIVE_BONUS = 1.0
 CONTROL_COST = 1e-3
 NUM_STEPS = 1_000
+ACTION_REPEAT = ACTION_REPEATS["Hopper-v5"]
 
 
-def make_hopper(render_mode: str | None = None, *, action_repeat: int = 2) -> gym.Env[Any, Any]:
+def make_hopper(
+    render_mode: str | None = None, *, action_repeat: int = ACTION_REPEAT
+) -> gym.Env[Any, Any]:
     """Hopper-v5 with held actions; ``action_repeat`` must divide 1000."""
     env = gym.make("Hopper-v5", render_mode=render_mode, disable_env_checker=True)
     return HoldAction(env, action_repeat, ALIVE_BONUS, CONTROL_COST)
 
 
-def hopper_terminated(obs, action, next_obs):  # noqa: ARG001
+def hopper_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
     """Fallen: torso too low or too far tilted, or any state beyond ±100."""
     height, angle = next_obs[0], next_obs[1]
     bounded = jnp.all(jnp.abs(next_obs[1:11]) < 100.0)
@@ -33,7 +37,7 @@ def hopper_terminated(obs, action, next_obs):  # noqa: ARG001
     return ~healthy
 
 
-def hopper_task(action_repeat: int = 2) -> Task:
+def hopper_task(action_repeat: int = ACTION_REPEAT) -> Task:
     """The task with each action held for ``action_repeat`` environment steps."""
     return Task(
         name="Hopper-v5",

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
+from jaxtyping import Array, Bool, Float
 
 from duopoly.types import Episode
 from duopoly.world.registration import REACHER_7DOF
-from duopoly.world.task import Task, TaskError
+from duopoly.world.task import ActArray, ObsArray, Task, TaskError
 from duopoly.world.tasks import SUMMARIES
 
 MODEL_FILE = Path(__file__).parent / "assets" / "reacher7dof.xml"
@@ -123,7 +124,7 @@ def _read_target(options: dict[str, Any] | None) -> np.ndarray | None:
     return target
 
 
-def reacher_reward(obs, action, next_obs):  # noqa: ARG001
+def reacher_reward(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Array, ""]:  # noqa: ARG001
     """-‖f - g‖₁ - 5 ‖f - g‖₂ with the fingertip f and the target g after the action, in m."""
     error = next_obs[FINGERTIP] - next_obs[TARGET]
     # The tiny constant keeps the gradient finite at the target itself.
@@ -131,7 +132,7 @@ def reacher_reward(obs, action, next_obs):  # noqa: ARG001
     return -jnp.sum(jnp.abs(error)) - 5.0 * distance
 
 
-def never_terminated(obs, action, next_obs):  # noqa: ARG001
+def never_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
     """Only the horizon ends an episode."""
     return jnp.zeros((), dtype=bool)
 

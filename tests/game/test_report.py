@@ -1,0 +1,26 @@
+"""The numbers of a round: all of them every time, and each with its meaning on paper."""
+
+import math
+from pathlib import Path
+
+import pytest
+from probes import POINT, TINY
+
+from duopoly import game
+from duopoly.report import DESCRIPTIONS
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
+
+
+@pytest.mark.parametrize("schedule", game.SCHEDULES.values(), ids=lambda s: s.name)
+def test_every_round_has_every_metric(schedule: game.Schedule) -> None:
+    last = list(game.play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
+    assert list(last) == list(DESCRIPTIONS)
+    unknown = {name for name, value in last.items() if math.isnan(value)}
+    assert unknown <= {"game/leader_loss"}
+
+
+def test_the_document_explains_every_metric() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, meaning in DESCRIPTIONS.items():
+        assert f"| `{name}` | {meaning} |" in text

@@ -1,0 +1,24 @@
+"""The examples run, with less to learn."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+from probes import TINY
+
+from duopoly.app.agent import Agent
+from duopoly.presets import Preset
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_quickstart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn = Agent.learn
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("duopoly.app.agent.preset", lambda *_: Preset(TINY, 1))
+    monkeypatch.setattr(Agent, "learn", lambda agent, steps, **_: learn(agent, steps / 40))
+    names = runpy.run_path(str(EXAMPLES / "quickstart.py"))
+    assert "final distance" in capsys.readouterr().out
+    assert names["same_agent"].num_timesteps == names["agent"].num_timesteps == 200
