@@ -27,7 +27,8 @@ from duopoly.types import Transitions
 OBS, ACTION = 12, 3  # those of Hopper-v5 with its x-velocity
 MEMBERS, ROLLOUTS, HORIZON = 4, 50, 500
 ROWS, EPOCHS = 10_000, 5
-MODEL = ModelSettings(num_members=MEMBERS, hidden=(512, 512), batch_size=200)
+# The networks of the released configuration, so that numbers compare.
+MODEL = ModelSettings(num_members=MEMBERS, hidden=(512, 512), activation="relu", batch_size=200)
 POLICY = PolicySettings(cg_iterations=25)
 REPEATS = 5
 
@@ -80,13 +81,7 @@ def imagine_path() -> Path:
     @jax.jit
     def run(key: jax.Array) -> object:
         world = LearnedWorld(ensemble, knowledge)
-        return imagine(
-            key,
-            lambda key, obs: sample(key, policy, obs),
-            world,
-            lambda key: starts,  # noqa: ARG005
-            HORIZON,
-        )
+        return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))
     products += layer_products((OBS, *POLICY.hidden, ACTION))
@@ -104,7 +99,8 @@ def natural_gradient_path() -> Path:
     policy = init_policy(keys[0], OBS, ACTION, POLICY)
     obs = jax.random.normal(keys[1], (num, OBS))
     action = jax.random.normal(keys[2], (num, ACTION))
-    samples = Samples(obs, action, jax.random.normal(keys[3], (num,)))
+    advantage = jax.random.normal(keys[3], (num,))
+    samples = Samples(obs, action, advantage, jnp.ones(num, bool))
 
     @jax.jit
     def run(policy: GaussianPolicy) -> object:

@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import time
 import typing
 
 import pytest
@@ -91,7 +90,7 @@ def test_mistake_is_told_in_one_line(line, message, tmp_path, monkeypatch, capsy
         "train Hopper-v5 --out full",
     ],
 )
-def test_refused_within_three_seconds_without_jax(line, tmp_path):
+def test_refused_before_jax_and_mujoco_are_loaded(line, tmp_path):
     full = tmp_path / "full" / "Hopper-v5" / "pal" / "seed_0"
     full.mkdir(parents=True)
     (full / "notes.txt").write_text("mine")
@@ -103,7 +102,6 @@ def test_refused_within_three_seconds_without_jax(line, tmp_path):
         "finally:\n"
         "    assert not {'jax', 'mujoco'} & set(sys.modules)\n"
     )
-    begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -112,7 +110,6 @@ def test_refused_within_three_seconds_without_jax(line, tmp_path):
         check=False,
         close_fds=False,
     )
-    assert time.monotonic() - begin < 3.0
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
 
 
