@@ -20,8 +20,9 @@ from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.imagine import imagine
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import Samples, natural_gradient_step
-from duopoly.settings import ModelSettings, PolicySettings
+from duopoly.policy.natural_gradient import natural_gradient_step
+from duopoly.policy.surrogate import Samples, log_probs, objective
+from duopoly.settings import ModelSettings, PolicySettings, RobustnessSettings
 from duopoly.types import Transitions
 
 OBS, ACTION = 12, 3  # those of Hopper-v5 with its x-velocity
@@ -52,7 +53,8 @@ def fit_path() -> Path:
     keys = jax.random.split(jax.random.key(0), 3)
     obs = jax.random.normal(keys[0], (ROWS, OBS))
     action = jax.random.normal(keys[1], (ROWS, ACTION))
-    data = Transitions(obs, action, jnp.sin(obs), jnp.asarray(ROWS))
+    no = jnp.zeros(ROWS, bool)
+    data = Transitions(obs, action, obs[:, 0], jnp.sin(obs), no, no, jnp.asarray(ROWS))
     state = init_model(keys[2], OBS, ACTION, tuple(range(OBS)), MODEL)
     inputs = OBS + ACTION
     products = layer_products((inputs, *MODEL.hidden, OBS))
@@ -80,7 +82,7 @@ def imagine_path() -> Path:
 
     @jax.jit
     def run(key: jax.Array) -> object:
-        world = LearnedWorld(ensemble, knowledge)
+        world = LearnedWorld(ensemble, knowledge, RobustnessSettings())
         return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))
@@ -100,11 +102,11 @@ def natural_gradient_path() -> Path:
     obs = jax.random.normal(keys[1], (num, OBS))
     action = jax.random.normal(keys[2], (num, ACTION))
     advantage = jax.random.normal(keys[3], (num,))
-    samples = Samples(obs, action, advantage, jnp.ones(num, bool))
+    samples = Samples(obs, action, log_probs(policy, obs, action), advantage, jnp.ones(num))
 
     @jax.jit
     def run(policy: GaussianPolicy) -> object:
-        return natural_gradient_step(policy, samples, obs, POLICY)
+        return natural_gradient_step(policy, lambda p: objective(p, samples, 0.0), obs, POLICY)
 
     products = layer_products((OBS, *POLICY.hidden, ACTION))
     # The gradient takes 6, a Fisher-vector product 4 forwards and 4 back; one more is the residual.

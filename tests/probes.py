@@ -7,7 +7,7 @@ import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Key
 
 from duopoly.settings import (
     CollectionSettings,
@@ -19,6 +19,7 @@ from duopoly.settings import (
     Settings,
     ValueSettings,
 )
+from duopoly.types import Prediction
 from duopoly.world.task import Task
 
 LIMIT = 2.0
@@ -78,15 +79,18 @@ class PerfectPoint(eqx.Module):
     num_members: int = eqx.field(static=True)
 
     def __call__(
-        self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
-    ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
+        self, key: Key[Array, ""], obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
+    ) -> Prediction:
+        del key
+
         def one(obs: Array, action: Array) -> tuple[Array, Array, Array]:
             moved = obs[:2] + 0.2 * 2.0 * jnp.clip(action, -1.0, 1.0)
             next_obs = jnp.append(moved, obs[2])
             reward = point_reward(obs, action, next_obs)
             return next_obs, reward, point_terminated(obs, action, next_obs)
 
-        return jax.vmap(jax.vmap(one))(obs, action)
+        next_obs, reward, terminated = jax.vmap(jax.vmap(one))(obs, action)
+        return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
 
 
 TINY = Settings(

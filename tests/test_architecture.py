@@ -23,7 +23,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 GROUND = {"types", "settings", "networks"}
 PLAYERS = {"world", "model", "policy"}
-GAME = GROUND | PLAYERS | {"report", "moves", "game"}
+GAME = GROUND | PLAYERS | {"schedule", "report", "moves", "game"}
 # Which rooms of the package each room may look into, besides itself. A room that is not listed
 # fails the test: give it a floor.
 FLOORS: dict[str, set[str]] = {
@@ -36,7 +36,8 @@ FLOORS: dict[str, set[str]] = {
     "presets": {"settings"},
     "report": GROUND | PLAYERS,
     "moves": GROUND | PLAYERS | {"report"},
-    "game": GROUND | PLAYERS | {"report", "moves"},
+    "schedule": {"settings"},
+    "game": GROUND | PLAYERS | {"schedule", "report", "moves"},
     "equilibrium": GAME,
     "theory": GAME,
     "lab": GAME | {"presets", "equilibrium", "theory"},

@@ -11,6 +11,7 @@ from probes import POINT, TINY
 
 from duopoly import game, settings
 from duopoly.presets import ALGORITHMS, PRESETS
+from duopoly.schedule import SCHEDULES
 from duopoly.settings import ModelSettings, PolicySettings, SettingsError
 from duopoly.world.tasks import TASK_NAMES
 
@@ -78,6 +79,6 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
         monkeypatch.setattr(record, "__getattribute__", noting, raising=False)
     fresh = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=29))
     seen.clear()
-    for schedule in game.SCHEDULES.values():
+    for schedule in SCHEDULES.values():
         list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
     assert set(fields()) <= seen, set(fields()) - seen

@@ -18,9 +18,10 @@ from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
     from duopoly.app.agent import BR, GDA, MAL, PAL, Agent, Algorithm
-    from duopoly.game import SCHEDULES, Round, Schedule, play
+    from duopoly.game import Round, play
     from duopoly.moves import GameError, GameState, start
     from duopoly.presets import Preset, preset
+    from duopoly.schedule import SCHEDULES, Schedule
     from duopoly.settings import Settings, SettingsError
     from duopoly.types import Episode
     from duopoly.world.task import Task, TaskError
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "duopoly.app.agent": ("PAL", "MAL", "GDA", "BR", "Agent", "Algorithm"),
-    "duopoly.game": ("SCHEDULES", "Round", "Schedule", "play"),
+    "duopoly.game": ("Round", "play"),
     "duopoly.moves": ("GameError", "GameState", "start"),
     "duopoly.presets": ("Preset", "preset"),
+    "duopoly.schedule": ("SCHEDULES", "Schedule"),
     "duopoly.settings": ("Settings", "SettingsError"),
     "duopoly.types": ("Episode",),
     "duopoly.world.task": ("Task", "TaskError"),

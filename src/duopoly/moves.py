@@ -153,7 +153,7 @@ def improve(
     key: Key[Array, ""], game: Game, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
     """Lets the policy player take its steps in the model."""
-    world = LearnedWorld(before.model.ensemble, knowledge_of(game.task))
+    world = learned_world(game, before)
     starts = start_states(game, state)
     policy = before.policy
     infos = []
@@ -181,6 +181,11 @@ def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
         state.round,
     )
     return report.of_evaluation(gathered, game.task)
+
+
+def learned_world(game: Game, players: Players) -> LearnedWorld:
+    """Returns the simulator that the policy player plays in."""
+    return LearnedWorld(players.model.ensemble, knowledge_of(game.task), game.settings.robustness)
 
 
 @functools.cache

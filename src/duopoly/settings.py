@@ -196,6 +196,22 @@ class PolicySettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
+class RobustnessSettings(_Checked):
+    """What the policy player makes of an ensemble whose members disagree (Eq. 17).
+
+    Their disagreement is the standard deviation over the members of what they predict, in units
+    of that of the data's changes, averaged over the components.
+    """
+
+    cvar_alpha: float = _between(0.0, 1.0, 1.0)
+    """Maximise J over this share of the members, the worst: 1 is the mean, 0 the worst case."""
+    disagreement_bonus: float = _between(-1e6, 1e6, 0.0)
+    """Reward per unit of disagreement: positive explores, negative is pessimistic."""
+    max_disagreement: float = _at_least(0.0, 0.0)
+    """Disagreement beyond which imagination stops; 0: it never does."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationSettings(_Checked):
     """How each round's policy is judged, on episodes that never enter the data."""
 
@@ -215,5 +231,7 @@ class Settings(_Checked):
     """Rollouts in the model."""
     policy: PolicySettings = PolicySettings()
     """Policy player."""
+    robustness: RobustnessSettings = RobustnessSettings()
+    """Robustness to the model's errors."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Evaluation."""

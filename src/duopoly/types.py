@@ -28,7 +28,11 @@ class Transitions(NamedTuple):
 
     obs: Float[jax.Array, "N obs"]
     action: Float[jax.Array, "N act"]
+    reward: Float[jax.Array, " N"]
     next_obs: Float[jax.Array, "N obs"]
+    terminated: Bool[jax.Array, " N"]
+    first: Bool[jax.Array, " N"]
+    """Which rows begin an episode."""
     num_valid: Int[jax.Array, ""]
 
     @property
@@ -37,14 +41,26 @@ class Transitions(NamedTuple):
         return jnp.arange(self.obs.shape[0]) < self.num_valid
 
 
+class Prediction(NamedTuple):
+    """What a simulator of E worlds answers to an action in each of B places."""
+
+    next_obs: Float[jax.Array, "E B obs"]
+    reward: Float[jax.Array, "E B"]
+    terminated: Bool[jax.Array, "E B"]
+    """The world ends at next_obs."""
+    truncated: Bool[jax.Array, "E B"]
+    """The simulator does not trust itself beyond next_obs; the world would go on."""
+
+
 class Rollouts(NamedTuple):
-    """Imagined trajectories; steps after the first terminal one are padding, not ``valid``."""
+    """Imagined trajectories; steps after the end of one are padding, not ``valid``."""
 
     obs: Float[jax.Array, "E B T obs"]
     action: Float[jax.Array, "E B T act"]
     reward: Float[jax.Array, "E B T"]
     next_obs: Float[jax.Array, "E B T obs"]
     terminated: Bool[jax.Array, "E B T"]
+    truncated: Bool[jax.Array, "E B T"]
     valid: Bool[jax.Array, "E B T"]
 
 

@@ -11,8 +11,8 @@ from duopoly.app import cli
 from duopoly.app.commands import AlgorithmName, Train
 from duopoly.app.parsing import parse
 from duopoly.app.plot import COLOURS
-from duopoly.game import SCHEDULES
 from duopoly.presets import ALGORITHMS, preset
+from duopoly.schedule import SCHEDULES
 
 LONG = "x" * 300
 MISTAKES = {

@@ -10,6 +10,7 @@ from probes import POINT, TINY
 from duopoly import game
 from duopoly.model import fit
 from duopoly.policy import improve
+from duopoly.schedule import PAL
 from duopoly.world.task import TaskError
 
 LEARNING = dataclasses.replace(
@@ -29,7 +30,7 @@ LEARNING = dataclasses.replace(
 
 
 def test_pal_pushes_the_point_to_the_origin() -> None:
-    rounds = list(game.play(POINT, LEARNING, game.PAL, 0, num_env_steps=500))
+    rounds = list(game.play(POINT, LEARNING, PAL, 0, num_env_steps=500))
     first, last = rounds[0].metrics, rounds[-1].metrics
     # Pushing straight to the origin at full speed costs about 1.5 on average.
     assert last["eval/mean_reward"] > -3.0 > first["rollout/ep_rew_mean"]
@@ -52,11 +53,11 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counting(fit, "measure")
     counting(improve, "natural_gradient_step")
     settings = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=31))
-    list(game.play(POINT, settings, game.PAL, 0, num_env_steps=380))
+    list(game.play(POINT, settings, PAL, 0, num_env_steps=380))
     assert traces == {"measure": 1, "natural_gradient_step": 1}
 
 
 def test_unknown_reward_is_refused_by_name() -> None:
     blind = dataclasses.replace(POINT, reward_fn=None)
     with pytest.raises(TaskError, match="reward_fn"):
-        next(game.play(blind, TINY, game.PAL, 0, num_env_steps=200))
+        next(game.play(blind, TINY, PAL, 0, num_env_steps=200))

@@ -8,12 +8,13 @@ from probes import POINT, TINY
 
 from duopoly import game
 from duopoly.report import DESCRIPTIONS
+from duopoly.schedule import SCHEDULES, Schedule
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
 
-@pytest.mark.parametrize("schedule", game.SCHEDULES.values(), ids=lambda s: s.name)
-def test_every_round_has_every_metric(schedule: game.Schedule) -> None:
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
+def test_every_round_has_every_metric(schedule: Schedule) -> None:
     last = list(game.play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
     assert list(last) == list(DESCRIPTIONS)
     unknown = {name for name, value in last.items() if math.isnan(value)}

@@ -9,13 +9,13 @@ import pytest
 from probes import POINT, TINY
 
 from duopoly import game, moves
-from duopoly.game import BR, GDA, MAL, PAL, SCHEDULES, Move, Schedule
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
 from duopoly.moves import Game, GameState, fresh_data, knowledge_of, start_states
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy
 from duopoly.presets import ALGORITHMS
+from duopoly.schedule import BR, GDA, MAL, PAL, SCHEDULES, Memory, Move, Schedule
 from duopoly.settings import Degree
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect
@@ -38,7 +38,7 @@ def improved_against(
 ) -> PolicyState:
     """Repeat a policy move by hand, against a model of our choice."""
     arena = Game(POINT, TINY, SEED)
-    world = LearnedWorld(model.ensemble, knowledge_of(POINT))
+    world = LearnedWorld(model.ensemble, knowledge_of(POINT), TINY.robustness)
     policy = before.players.policy
     _, key = keys_of_round(index)
     for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
@@ -98,14 +98,14 @@ def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
     rounds = play_rounds(schedule, 2)
     old, new = rounds[0].state, rounds[1].state
     memories = {
-        game.Memory.FRESH: fresh_data(Game(POINT, TINY, SEED), new),
-        game.Memory.WINDOW: new.buffer.latest(TINY.model.window),
-        game.Memory.EVERYTHING: new.buffer.latest(TINY.model.capacity),
+        Memory.FRESH: fresh_data(Game(POINT, TINY, SEED), new),
+        Memory.WINDOW: new.buffer.latest(TINY.model.window),
+        Memory.EVERYTHING: new.buffer.latest(TINY.model.capacity),
     }
     for memory, data in memories.items():
         model = fitted_on(data, old, schedule, 1)
         assert same(new.players.model, model) == (memory is schedule.memory)
-    assert int(memories[game.Memory.EVERYTHING].num_valid) == 260
+    assert int(memories[Memory.EVERYTHING].num_valid) == 260
 
 
 def test_mal_optimises_then_collects_then_fits() -> None:

@@ -31,9 +31,10 @@ def linear_world(num_rows: int, num_padding: int = 0, seed: int = 0) -> Transiti
     change = jnp.stack(
         [0.1 * obs[:, 1], action[:, 0], jnp.zeros(num_rows), obs[:, 0] - action[:, 1]], axis=1
     )
-    rows = (obs, action, obs + change)
-    padded = [jnp.concatenate([x, jnp.full((num_padding, x.shape[1]), 1e6)]) for x in rows]
-    return Transitions(*padded, jnp.asarray(num_rows))
+    rows = (obs, action, jnp.sum(obs, axis=1), obs + change)
+    padded = [jnp.concatenate([x, jnp.full((num_padding, *x.shape[1:]), 1e6)]) for x in rows]
+    no = jnp.zeros(num_rows + num_padding, bool)
+    return Transitions(*padded, no, no, jnp.asarray(num_rows))
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from duopoly.model.ensemble import init_ensemble
 from duopoly.model.imagine import Starts, draw_starts, imagine
 from duopoly.moves import knowledge_of
 from duopoly.policy.gaussian import init_policy, numpy_policy, sample
-from duopoly.settings import ModelSettings, PolicySettings
+from duopoly.settings import ModelSettings, PolicySettings, RobustnessSettings
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect
+
+KEY = jax.random.key(5)
 
 
 def test_imagined_return_equals_real_return() -> None:
@@ -36,7 +38,7 @@ def test_imagined_return_equals_real_return() -> None:
 
 def iter_actions(actions: jax.Array):
     """Return a policy that replays actions: the step is found from the key, which counts."""
-    keys = jax.random.split(jax.random.key(1), len(actions))
+    keys = jax.random.split(jax.random.key(1), 2 * len(actions))[: len(actions)]
 
     def act(key: jax.Array, obs: jax.Array) -> jax.Array:
         step = jnp.argmax(jnp.all(jax.random.key_data(keys) == jax.random.key_data(key)[None], 1))
@@ -67,9 +69,9 @@ def test_nothing_is_valid_after_a_terminal_step() -> None:
 def test_members_live_in_worlds_of_their_own() -> None:
     settings = ModelSettings(num_members=3, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT))
+    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
     obs = jnp.broadcast_to(jnp.array([0.1, 0.2, 3.0]), (3, 1, 3))
-    next_obs, reward, terminated = world(obs, jnp.full((3, 1, 2), 0.5))
+    next_obs, reward, terminated, _ = world(KEY, obs, jnp.full((3, 1, 2), 0.5))
     assert next_obs.shape == (3, 1, 3)
     assert reward.shape == terminated.shape == (3, 1)
     assert len(np.unique(np.asarray(next_obs[:, 0, 0]))) == 3
@@ -80,12 +82,12 @@ def test_members_live_in_worlds_of_their_own() -> None:
 def test_actions_beyond_the_bounds_act_as_the_bounds() -> None:
     settings = ModelSettings(num_members=2, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT))
+    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
     obs = jnp.zeros((2, 1, 3))
     for at_bound, beyond in [(1.0, 7.0), (-1.0, -3.0)]:
         for a, b in zip(
-            world(obs, jnp.full((2, 1, 2), at_bound)),
-            world(obs, jnp.full((2, 1, 2), beyond)),
+            world(KEY, obs, jnp.full((2, 1, 2), at_bound)),
+            world(KEY, obs, jnp.full((2, 1, 2), beyond)),
             strict=True,
         ):
             np.testing.assert_array_equal(a, b)
@@ -94,7 +96,9 @@ def test_actions_beyond_the_bounds_act_as_the_bounds() -> None:
 def test_starts_come_from_the_asked_for_mixture() -> None:
     initial = jnp.zeros((10, 1)).at[4:].set(-1.0)  # the rows from 4 on are padding
     recent = jnp.ones((20, 1)).at[7:].set(-1.0)
-    data = Transitions(recent, recent, recent, jnp.asarray(7))
+    rows = jnp.zeros(20)
+    no = jnp.zeros(20, bool)
+    data = Transitions(recent, recent, rows, recent, no, no, jnp.asarray(7))
     starts = Starts(initial, jnp.asarray(4), data)
     drawn = np.asarray(draw_starts(jax.random.key(0), starts, (3, 40), 0.25))[:, :, 0]
     np.testing.assert_array_equal(drawn.sum(axis=1), [10.0, 10.0, 10.0])

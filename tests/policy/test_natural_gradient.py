@@ -9,12 +9,12 @@ import pytest
 
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, kl_divergence
 from duopoly.policy.natural_gradient import (
-    Samples,
+    NaturalGradientInfo,
     fisher_vector_product,
     flatten_policy,
     natural_gradient_step,
-    objective,
 )
+from duopoly.policy.surrogate import Samples, log_probs, objective
 from duopoly.settings import PolicySettings
 
 BONUS = 0.3
@@ -25,6 +25,17 @@ SETTINGS = PolicySettings(
     cg_iterations=60,
     cg_damping=1e-2,
 )
+
+
+def step(
+    policy: GaussianPolicy, samples: Samples, fisher_obs: jax.Array, settings: PolicySettings
+) -> tuple[GaussianPolicy, NaturalGradientInfo]:
+    """Take a step that improves the objective on the samples."""
+
+    def objective_fn(policy: GaussianPolicy) -> jax.Array:
+        return objective(policy, samples, settings.entropy_bonus)
+
+    return natural_gradient_step(policy, objective_fn, fisher_obs, settings)
 
 
 @pytest.fixture
@@ -41,7 +52,8 @@ def samples(policy: GaussianPolicy) -> Samples:
     action = jax.vmap(lambda o, z: policy(o)[0] + jnp.exp(policy.log_std) * z)(obs, noise)
     advantage = jnp.sin(obs[:, 0] * 2.0) * noise[:, 0] - noise[:, 1] ** 2
     valid = jnp.arange(400) < 350
-    return Samples(obs, action, jnp.where(valid, advantage, 0.0), valid)
+    weight = valid.astype(jnp.float32)
+    return Samples(obs, action, log_probs(policy, obs, action), advantage, weight)
 
 
 def dense_fisher(policy: GaussianPolicy, obs: jax.Array) -> np.ndarray:
@@ -75,7 +87,7 @@ def test_step_follows_the_dense_solution(policy: GaussianPolicy, samples: Sample
     curvature = gradient @ direction
     expected = theta + np.sqrt(2 * SETTINGS.target_kl / curvature) * direction
 
-    new, info = natural_gradient_step(policy, samples, samples.obs, SETTINGS)
+    new, info = step(policy, samples, samples.obs, SETTINGS)
 
     np.testing.assert_allclose(flatten_policy(new)[0], expected, rtol=1e-2, atol=1e-3)
     np.testing.assert_allclose(info.curvature, curvature, rtol=1e-3)
@@ -88,7 +100,7 @@ def test_measured_kl_is_near_the_target(
     policy: GaussianPolicy, samples: Samples, target_kl: float, tolerance: float
 ) -> None:
     settings = PolicySettings(hidden=(5,), target_kl=target_kl, cg_damping=1e-5, cg_iterations=60)
-    _, info = natural_gradient_step(policy, samples, samples.obs, settings)
+    _, info = step(policy, samples, samples.obs, settings)
     # The quadratic model of the divergence holds the better the shorter the step.
     assert float(info.kl) == pytest.approx(target_kl, rel=tolerance)
 
@@ -97,19 +109,19 @@ def test_gradient_matches_finite_differences(policy: GaussianPolicy, samples: Sa
     theta, rebuild = flatten_policy(policy)
     gradient = jax.grad(lambda t: objective(rebuild(t), samples, BONUS))(theta)
     for i in range(0, len(theta), 7):
-        step = jnp.zeros_like(theta).at[i].set(1e-2)
+        nudge = jnp.zeros_like(theta).at[i].set(1e-2)
         above, below = (
-            objective(rebuild(theta + step), samples, BONUS),
-            objective(rebuild(theta - step), samples, BONUS),
+            objective(rebuild(theta + nudge), samples, BONUS),
+            objective(rebuild(theta - nudge), samples, BONUS),
         )
         np.testing.assert_allclose(gradient[i], (above - below) / 2e-2, rtol=0.02, atol=2e-3)
 
 
 def test_padding_does_not_matter(policy: GaussianPolicy, samples: Samples) -> None:
-    garbage = jnp.where(samples.valid[:, None], samples.obs, 99.0)
+    garbage = jnp.where(samples.weight[:, None] > 0.0, samples.obs, 99.0)
     padded = samples._replace(obs=garbage)
-    new, _ = natural_gradient_step(policy, samples, samples.obs[:350], SETTINGS)
-    same, _ = natural_gradient_step(policy, padded, samples.obs[:350], SETTINGS)
+    new, _ = step(policy, samples, samples.obs[:350], SETTINGS)
+    same, _ = step(policy, padded, samples.obs[:350], SETTINGS)
     np.testing.assert_allclose(flatten_policy(new)[0], flatten_policy(same)[0], rtol=1e-5)
 
 
@@ -118,7 +130,7 @@ def test_entropy_bonus_alone_widens_the_policy_and_leaves_its_mean(
 ) -> None:
     indifferent = samples._replace(advantage=jnp.zeros(400))
     settings = dataclasses.replace(SETTINGS, target_kl=1e-4)
-    new, _ = natural_gradient_step(policy, indifferent, samples.obs, settings)
+    new, _ = step(policy, indifferent, samples.obs, settings)
     # Of a change in log std alone the KL divergence is its square, to second order.
     change = np.asarray(new.log_std - policy.log_std)
     np.testing.assert_allclose(change, np.full(2, np.sqrt(1e-4 / 2)), rtol=0.03)
@@ -132,16 +144,16 @@ def test_a_broken_step_moves_nothing(
 ) -> None:
     broken = samples._replace(advantage=jnp.full(400, advantage))
     settings = dataclasses.replace(SETTINGS, entropy_bonus=0.0)
-    new, info = natural_gradient_step(policy, broken, samples.obs, settings)
+    new, info = step(policy, broken, samples.obs, settings)
     assert info.is_refused
     for old_leaf, new_leaf in zip(jax.tree.leaves(policy), jax.tree.leaves(new), strict=True):
         np.testing.assert_array_equal(old_leaf, new_leaf)
 
 
 def test_exploration_never_falls_below_its_floor(policy: GaussianPolicy, samples: Samples) -> None:
-    free, _ = natural_gradient_step(policy, samples, samples.obs, SETTINGS)
+    free, _ = step(policy, samples, samples.obs, SETTINGS)
     floor = float(jnp.mean(free.log_std))
     settings = dataclasses.replace(SETTINGS, initial_log_std=floor, min_log_std=floor)
-    held, _ = natural_gradient_step(policy, samples, samples.obs, settings)
+    held, _ = step(policy, samples, samples.obs, settings)
     np.testing.assert_allclose(held.log_std, np.maximum(free.log_std, floor), rtol=1e-6)
     assert float(free.log_std.min()) < floor < float(free.log_std.max())

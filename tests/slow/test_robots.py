@@ -2,8 +2,9 @@
 
 import pytest
 
-from duopoly.game import SCHEDULES, play
+from duopoly.game import play
 from duopoly.presets import preset
+from duopoly.schedule import SCHEDULES
 from duopoly.world.tasks import get_task
 
 pytestmark = pytest.mark.slow

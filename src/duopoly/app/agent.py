@@ -21,16 +21,18 @@ import numpy as np
 from rich.console import Console
 
 from duopoly import game
+from duopoly import schedule as schedules
 from duopoly.app import atomic, checkpoint, snapshot
 from duopoly.app.errors import UsageError
 from duopoly.app.identity import MAX_SEED, Identity
 from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.app.train import clocked
-from duopoly.game import Round, Schedule
+from duopoly.game import Round
 from duopoly.moves import GameState, start
 from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
 from duopoly.presets import preset
+from duopoly.schedule import SCHEDULES, Schedule
 from duopoly.settings import Settings
 from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.task import Task
@@ -225,15 +227,15 @@ class Algorithm:
 def load_agent(path: str | os.PathLike[str]) -> Agent:
     """The agent at ``path``, whichever of the four algorithms made it; see `Algorithm.load`."""
     name = RunDirectory(Path(path)).read_identity().algorithm
-    if name not in game.SCHEDULES:
+    if name not in SCHEDULES:
         raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
-    return Algorithm(game.SCHEDULES[name]).load(path)
+    return Algorithm(SCHEDULES[name]).load(path)
 
 
-PAL = Algorithm(game.PAL)
-MAL = Algorithm(game.MAL)
-GDA = Algorithm(game.GDA)
-BR = Algorithm(game.BR)
+PAL = Algorithm(schedules.PAL)
+MAL = Algorithm(schedules.MAL)
+GDA = Algorithm(schedules.GDA)
+BR = Algorithm(schedules.BR)
 
 
 def _read_task(task: object) -> Task:

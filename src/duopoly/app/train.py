@@ -21,6 +21,7 @@ from duopoly.app.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, 
 from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.moves import GameState, start
+from duopoly.schedule import SCHEDULES
 from duopoly.world.tasks import get_task
 
 
@@ -76,7 +77,7 @@ def _rounds(identity: Identity, state: GameState) -> Iterator[game.Round]:
     return game.play(
         get_task(identity.task),
         identity.settings,
-        game.SCHEDULES[identity.algorithm],
+        SCHEDULES[identity.algorithm],
         identity.seed,
         num_env_steps=identity.steps,
         state=state,

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.model.ensemble import Ensemble, predict
+from duopoly.model.ensemble import Ensemble, disagreement, predict
+from duopoly.settings import RobustnessSettings
+from duopoly.types import Prediction
 
 OneStepFn = Callable[[Array, Array, Array], Array]
 """A function of one (obs, action, next_obs), the action in the units of the action space."""
@@ -31,6 +33,7 @@ class LearnedWorld(eqx.Module):
 
     ensemble: Ensemble
     knowledge: Knowledge = eqx.field(static=True)
+    robustness: RobustnessSettings = eqx.field(static=True)
 
     @property
     def num_members(self) -> int:
@@ -38,11 +41,23 @@ class LearnedWorld(eqx.Module):
         return self.ensemble.num_members
 
     def __call__(
-        self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
-    ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
-        """Returns (next_obs, reward, terminated) of an action in policy units."""
+        self,
+        key: Key[Array, ""],
+        obs: Float[Array, "E B obs"],
+        action: Float[Array, "E B act"],
+    ) -> Prediction:
+        """Returns what each member answers to an action in policy units."""
+        del key
         next_obs = predict(self.ensemble, obs, action)
-        return jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
+        next_obs, reward, terminated = jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
+        truncated = jnp.zeros(terminated.shape, bool)
+        robust = self.robustness
+        if robust.disagreement_bonus != 0.0 or robust.max_disagreement > 0.0:
+            spread = disagreement(self.ensemble, obs, action)
+            reward = reward + robust.disagreement_bonus * spread
+            if robust.max_disagreement > 0.0:
+                truncated = spread > robust.max_disagreement
+        return Prediction(next_obs, reward, terminated, truncated)
 
     def _complete(
         self,

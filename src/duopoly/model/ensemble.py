@@ -76,3 +76,23 @@ def predict(
 
     over_batch = jax.vmap(predict_one, in_axes=(None, 0, 0))
     return eqx.filter_vmap(over_batch)(ensemble.members, obs, action)
+
+
+def disagreement(
+    ensemble: Ensemble, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
+) -> Float[Array, "E B"]:
+    """Returns by how much the members differ on what follows from every (obs, action).
+
+    The standard deviation over the members of the next observation they predict, in units of that
+    of the changes in the data, averaged over the learned components.
+    """
+    num_members = ensemble.num_members
+
+    def for_all(x: Float[Array, "E B d"]) -> Float[Array, "E EB d"]:
+        flat = x.reshape(-1, x.shape[-1])
+        return jnp.broadcast_to(flat, (num_members, *flat.shape))
+
+    next_obs = predict(ensemble, for_all(obs), for_all(action))
+    learned = next_obs[:, :, jnp.asarray(ensemble.learned)]
+    spread = jnp.mean(jnp.std(learned, axis=0) / ensemble.targets.std, axis=-1)
+    return spread.reshape(obs.shape[:2])

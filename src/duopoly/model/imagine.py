@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from duopoly.types import Rollouts, Transitions
+from duopoly.types import Prediction, Rollouts, Transitions
 
 Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"]]
 """A policy: actions for a batch of observations."""
@@ -15,7 +15,7 @@ Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"
 
 @runtime_checkable
 class Dynamics(Protocol):
-    """A simulator of E worlds at once, a differentiable function."""
+    """A simulator of E worlds at once, differentiable in what it is given."""
 
     @property
     def num_members(self) -> int:
@@ -23,9 +23,13 @@ class Dynamics(Protocol):
         ...
 
     def __call__(
-        self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"], /
-    ) -> tuple[Float[Array, "E B obs"], Float[Array, "E B"], Bool[Array, "E B"]]:
-        """Returns (next_obs, reward, terminated)."""
+        self,
+        key: Key[Array, ""],
+        obs: Float[Array, "E B obs"],
+        action: Float[Array, "E B act"],
+        /,
+    ) -> Prediction:
+        """Returns what the worlds answer; ``key`` is for those that are random."""
         ...
 
 
@@ -58,18 +62,20 @@ def imagine(
 ) -> Rollouts:
     """Plays ``horizon`` actions from every start, each member in a world of its own.
 
-    Shapes are fixed: after its first terminal step a rollout goes on as padding, marked invalid.
+    Shapes are fixed: after its end, a terminal step or one that the simulator does not trust
+    itself beyond, a rollout goes on as padding, marked invalid.
     """
 
     def step(
-        carry: tuple[Float[Array, "E B obs"], Bool[Array, "E B"]], key: Array
-    ) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        obs, valid = carry
-        action = act(key, obs)
-        next_obs, reward, terminated = dynamics(obs, action)
-        return (next_obs, valid & ~terminated), (obs, action, reward, next_obs, terminated, valid)
+        carry: tuple[Float[Array, "E B obs"], Bool[Array, "E B"]], keys: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], Rollouts]:
+        (obs, valid), (key_act, key_world) = carry, keys
+        action = act(key_act, obs)
+        next_obs, reward, terminated, truncated = dynamics(key_world, obs, action)
+        seen = Rollouts(obs, action, reward, next_obs, terminated, truncated, valid)
+        return (next_obs, valid & ~terminated & ~truncated), seen
 
-    keys = jax.random.split(key, horizon)
+    keys = jax.random.split(key, 2 * horizon)
     everywhere = jnp.ones(starts.shape[:2], bool)
-    _, trajectory = jax.lax.scan(step, (starts, everywhere), keys)
-    return Rollouts(*(jnp.moveaxis(x, 0, 2) for x in trajectory))
+    _, rollouts = jax.lax.scan(step, (starts, everywhere), (keys[:horizon], keys[horizon:]))
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), rollouts)

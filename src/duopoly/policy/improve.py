@@ -10,12 +10,9 @@ from jaxtyping import Array, Float, Int, Key
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
 from duopoly.networks import random_batches
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import (
-    NaturalGradientInfo,
-    Samples,
-    natural_gradient_step,
-)
-from duopoly.policy.returns import generalised_advantages, normalise_advantages
+from duopoly.policy.natural_gradient import NaturalGradientInfo, natural_gradient_step
+from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
+from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Rollouts
@@ -61,8 +58,13 @@ def improve_policy(
     dynamics: Dynamics,
     starts: Starts,
     settings: Settings,
+    implicit: Samples | None = None,
 ) -> tuple[PolicyState, ImprovementInfo]:
-    """Imagines, estimates advantages, takes a natural gradient step, refits the value function."""
+    """Imagines, estimates advantages, takes a policy step, refits the value function.
+
+    ``implicit`` adds the gradient of further samples to that of J(π, M̂): the leader's, on real
+    data, in units of return per step (Eq. 11).
+    """
     key_starts, key_imagine, key_fisher, key_value = jax.random.split(key, 4)
     imagination = settings.imagination
     shape = (dynamics.num_members, imagination.num_rollouts)
@@ -75,18 +77,45 @@ def improve_policy(
         imagination.horizon,
     )
     advantage, target = estimate_advantages(state, rollouts, settings.policy)
+    weight = sample_weights(rollouts, settings)
+    advantage, scale = normalise_advantages(advantage, weight)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollouts)
-    advantage, target = advantage.reshape(-1), target.reshape(-1)
     samples = Samples(
-        flat.obs, flat.action, normalise_advantages(advantage, flat.valid), flat.valid
+        obs=flat.obs,
+        action=flat.action,
+        log_prob=log_probs(state.policy, flat.obs, flat.action),
+        advantage=advantage.reshape(-1),
+        weight=weight.reshape(-1),
     )
+
+    def objective_fn(policy: GaussianPolicy) -> Float[Array, ""]:
+        total = objective(policy, samples, settings.policy.entropy_bonus)
+        return total if implicit is None else total + surrogate(policy, implicit) / (scale + 1e-8)
+
     batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
-    policy, npg = natural_gradient_step(state.policy, samples, flat.obs[batch(0)], settings.policy)
+    policy, npg = natural_gradient_step(
+        state.policy, objective_fn, flat.obs[batch(0)], settings.policy
+    )
     x = jax.vmap(state.policy.inputs)(flat.obs)
     value, value_info = fit_value(
-        key_value, state.value, x, target, flat.valid, settings.policy.value
+        key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
     return PolicyState(policy, value), summarise(rollouts, value_info, npg)
+
+
+def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
+    """Returns how much each imagined step counts: the valid ones alike, by Eq. 17's objective.
+
+    All are worth 1 where the mean over the ensemble is maximised.
+    """
+    valid = rollouts.valid.astype(rollouts.reward.dtype)
+    if settings.robustness.cvar_alpha == 1.0:
+        return valid
+    discount = settings.policy.discount ** jnp.arange(rollouts.reward.shape[2])
+    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
+    return_ = jnp.mean(reward @ discount, axis=1)
+    share = tail_weights(return_, settings.robustness.cvar_alpha) * return_.shape[0]
+    return valid * share[:, None, None]
 
 
 def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) -> ImprovementInfo:
@@ -114,12 +143,14 @@ def estimate_advantages(
     last = evaluate_value(state.value.function, state.policy, rollouts.next_obs[:, :, -1:])
     next_value = jnp.concatenate([value[:, :, 1:], last], axis=2)
 
-    def one(reward: Array, value: Array, next_value: Array, terminated: Array) -> Array:
+    def one(reward: Array, value: Array, next_value: Array, done: Array, cut: Array) -> Array:
         return generalised_advantages(
-            reward, value, next_value, terminated, settings.discount, settings.gae_lambda
+            reward, value, next_value, done, cut, settings.discount, settings.gae_lambda
         )
 
-    advantage = jax.vmap(jax.vmap(one))(reward, value, next_value, rollouts.terminated)
+    advantage = jax.vmap(jax.vmap(one))(
+        reward, value, next_value, rollouts.terminated, rollouts.truncated
+    )
     return advantage, advantage + value
 
 

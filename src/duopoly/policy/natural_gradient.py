@@ -1,10 +1,8 @@
 """The natural policy gradient (Kakade, 2001): the conservative step of Eq. 6 and 13.
 
-    g = ∇_θ (E[A(s, a) log π_θ(a|s)] + c H(π_θ)),   F = E[∇log π ∇log πᵀ],
-    θ ← θ + √(δ / gᵀF⁻¹g) F⁻¹g
+    g = ∇_θ J(π_θ),   F = E[∇log π ∇log πᵀ],   θ ← θ + √(δ / gᵀF⁻¹g) F⁻¹g
 
-with δ twice the KL divergence that the step aims at, A normalised, and c H the entropy
-regularisation of the paper's experiments (section 5).
+with δ twice the KL divergence that the step aims at.
 """
 
 from collections.abc import Callable
@@ -16,17 +14,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from duopoly.policy.gaussian import GaussianPolicy, entropy, kl_divergence, log_prob
+from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
 from duopoly.settings import PolicySettings
-
-
-class Samples(NamedTuple):
-    """Imagined state-action pairs with their normalised advantages, zero where not valid."""
-
-    obs: Float[Array, "N obs"]
-    action: Float[Array, "N act"]
-    advantage: Float[Array, " N"]
-    valid: Bool[Array, " N"]
 
 
 class NaturalGradientInfo(NamedTuple):
@@ -45,13 +34,13 @@ class NaturalGradientInfo(NamedTuple):
 
 def natural_gradient_step(
     policy: GaussianPolicy,
-    samples: Samples,
+    objective_fn: Callable[[GaussianPolicy], Float[Array, ""]],
     fisher_obs: Float[Array, "M obs"],
     settings: PolicySettings,
 ) -> tuple[GaussianPolicy, NaturalGradientInfo]:
     """Takes one normalised natural gradient step, or none at all where the numbers break down."""
     theta, rebuild = flatten_policy(policy)
-    gradient = jax.grad(lambda t: objective(rebuild(t), samples, settings.entropy_bonus))(theta)
+    gradient = jax.grad(lambda t: objective_fn(rebuild(t)))(theta)
     product = fisher_vector_product(policy, fisher_obs, settings.cg_damping)
     direction, _ = jax.scipy.sparse.linalg.cg(
         product, gradient, tol=0.0, maxiter=settings.cg_iterations
@@ -64,16 +53,6 @@ def natural_gradient_step(
     residual = jnp.linalg.norm(product(direction) - gradient) / jnp.linalg.norm(gradient)
     info = NaturalGradientInfo(kl, jnp.linalg.norm(gradient), curvature, residual, is_refused)
     return jax.tree.map(lambda a, b: jnp.where(is_refused, a, b), policy, new), info
-
-
-def objective(policy: GaussianPolicy, samples: Samples, entropy_bonus: float) -> Float[Array, ""]:
-    """Mean of A log π over the valid samples, whose gradient is ∇J, and the entropy bonus."""
-    log_probs = jax.vmap(lambda obs, action: log_prob(policy, obs, action))(
-        samples.obs, samples.action
-    )
-    weighted = jnp.where(samples.valid, samples.advantage * log_probs, 0.0)
-    surrogate = jnp.sum(weighted) / jnp.maximum(jnp.sum(samples.valid), 1)
-    return surrogate + entropy_bonus * entropy(policy)
 
 
 def fisher_vector_product(

@@ -24,7 +24,9 @@ class Buffer:
 
     obs: Float[np.ndarray, "N obs"]
     action: Float[np.ndarray, "N act"]
+    reward: Float[np.ndarray, " N"]
     next_obs: Float[np.ndarray, "N obs"]
+    terminated: Bool[np.ndarray, " N"]
     first: Bool[np.ndarray, " N"]
     """Which transitions begin an episode."""
     capacity: int
@@ -36,14 +38,20 @@ class Buffer:
         """A buffer without data."""
         obs = np.zeros((0, obs_dim), np.float32)
         action = np.zeros((0, action_dim), np.float32)
-        return cls(obs, action, obs, np.zeros(0, bool), capacity, num_fresh=0)
+        reward, flags = np.zeros(0, np.float32), np.zeros(0, bool)
+        return cls(obs, action, reward, obs, flags, flags, capacity, num_fresh=0)
 
     def __len__(self) -> int:
         return len(self.obs)
 
     def add(self, episodes: Sequence[Episode]) -> "Buffer":
         """The buffer after one collection."""
-        first = [np.arange(len(episode.obs)) == 0 for episode in episodes]
+        steps = [np.arange(len(episode.obs)) for episode in episodes]
+        first = [step == 0 for step in steps]
+        terminated = [
+            (step == len(step) - 1) & episode.terminated
+            for step, episode in zip(steps, episodes, strict=True)
+        ]
         num_new = sum(len(episode.obs) for episode in episodes)
 
         def newest(old: np.ndarray, new: list[np.ndarray]) -> np.ndarray:
@@ -53,7 +61,9 @@ class Buffer:
             self,
             obs=newest(self.obs, [episode.obs for episode in episodes]),
             action=newest(self.action, [episode.action for episode in episodes]),
+            reward=newest(self.reward, [episode.reward for episode in episodes]),
             next_obs=newest(self.next_obs, [episode.next_obs for episode in episodes]),
+            terminated=newest(self.terminated, terminated),
             first=newest(self.first, first),
             num_fresh=min(num_new, self.capacity),
         )
@@ -79,7 +89,9 @@ class Buffer:
         return {
             "obs": self.obs,
             "action": self.action,
+            "reward": self.reward,
             "next_obs": self.next_obs,
+            "terminated": self.terminated,
             "first": self.first,
             "capacity": np.array(self.capacity, np.int64),
             "num_fresh": np.array(self.num_fresh, np.int64),
@@ -96,7 +108,9 @@ class Buffer:
         return cls(
             obs=arrays["obs"],
             action=arrays["action"],
+            reward=arrays["reward"],
             next_obs=arrays["next_obs"],
+            terminated=arrays["terminated"],
             first=arrays["first"],
             capacity=int(arrays["capacity"]),
             num_fresh=int(arrays["num_fresh"]),
@@ -111,32 +125,43 @@ class Buffer:
         return Transitions(
             obs=padded(self.obs),
             action=padded(self.action),
+            reward=padded(self.reward),
             next_obs=padded(self.next_obs),
+            terminated=padded(self.terminated),
+            first=padded(self.first),
             num_valid=jnp.asarray(count, jnp.int32),
         )
 
 
+_KINDS: dict[str, tuple[type, bool]] = {
+    "obs": (np.float32, True),
+    "action": (np.float32, True),
+    "reward": (np.float32, False),
+    "next_obs": (np.float32, True),
+    "terminated": (bool, False),
+    "first": (bool, False),
+}
+"""Type of each array with a row per transition, and whether a row is a vector."""
+
+
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
-    names = ("obs", "action", "next_obs", "first", "capacity", "num_fresh")
+    names = (*_KINDS, "capacity", "num_fresh")
     if missing := [name for name in names if name not in arrays]:
         raise BufferFormatError(f"buffer lacks {', '.join(missing)}")
     num_rows = len(arrays["obs"])
-    for name in ("obs", "action", "next_obs"):
+    for name, (dtype, is_vector) in _KINDS.items():
         array = arrays[name]
-        if array.dtype != np.float32 or array.ndim != 2 or len(array) != num_rows:
+        shape = (num_rows, "features") if is_vector else (num_rows,)
+        if array.dtype != dtype or array.ndim != len(shape) or len(array) != num_rows:
             raise BufferFormatError(
-                f"buffer's {name} is {array.dtype} {array.shape}, expected float32 "
-                f"({num_rows}, features)"
+                f"buffer's {name} is {array.dtype} {array.shape}, expected {dtype.__name__} "
+                f"({', '.join(map(str, shape))})"
             )
         if not np.isfinite(array).all():
             raise BufferFormatError(f"buffer's {name} holds numbers that are not finite")
-    obs, next_obs, first = arrays["obs"], arrays["next_obs"], arrays["first"]
+    obs, next_obs = arrays["obs"], arrays["next_obs"]
     if next_obs.shape != obs.shape:
         raise BufferFormatError(f"buffer's next_obs has shape {next_obs.shape}, obs {obs.shape}")
-    if first.dtype != bool or first.shape != (num_rows,):
-        raise BufferFormatError(
-            f"buffer's first is {first.dtype} {first.shape}, expected bool ({num_rows},)"
-        )
     capacity, num_fresh = int(arrays["capacity"]), int(arrays["num_fresh"])
     if not 0 <= num_fresh <= num_rows <= capacity:
         raise BufferFormatError(
