@@ -23,7 +23,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 GROUND = {"types", "settings", "networks"}
 PLAYERS = {"world", "model", "policy"}
-GAME = GROUND | PLAYERS | {"schedule", "report", "moves", "game"}
+GAME = GROUND | PLAYERS | {"schedule", "report", "moves", "observe", "game"}
 # Which rooms of the package each room may look into, besides itself. A room that is not listed
 # fails the test: give it a floor.
 FLOORS: dict[str, set[str]] = {
@@ -34,11 +34,12 @@ FLOORS: dict[str, set[str]] = {
     "model": GROUND,
     "policy": GROUND | {"model"},
     "presets": {"settings"},
+    "equilibrium": GROUND | {"model", "policy"},
     "report": GROUND | PLAYERS,
-    "moves": GROUND | PLAYERS | {"report"},
+    "moves": GROUND | PLAYERS | {"equilibrium", "report"},
     "schedule": {"settings"},
-    "game": GROUND | PLAYERS | {"schedule", "report", "moves"},
-    "equilibrium": GAME,
+    "observe": GROUND | PLAYERS | {"equilibrium", "report", "moves"},
+    "game": GROUND | PLAYERS | {"schedule", "report", "moves", "observe"},
     "theory": GAME,
     "lab": GAME | {"presets", "equilibrium", "theory"},
     "app": GAME | {"presets", "equilibrium", "theory", "lab"},

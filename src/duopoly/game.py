@@ -21,10 +21,10 @@ from duopoly.moves import (
     fit,
     fresh_data,
     improve,
-    judge,
     key_of,
     start,
 )
+from duopoly.observe import appraise, confront, judge
 from duopoly.report import Metrics, unknown_metrics
 from duopoly.schedule import Leader, Memory, Move, Schedule
 from duopoly.settings import Settings
@@ -75,7 +75,7 @@ def play_round(
 ) -> tuple[GameState, Metrics]:
     """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
-    key_fit, key_improve = jax.random.split(key)
+    key_fit, key_improve, key_confront, key_appraise = jax.random.split(key, 4)
     metrics = unknown_metrics()
     for stage in schedule.stages:
         before = state.players
@@ -84,6 +84,7 @@ def play_round(
             match move:
                 case Move.COLLECT:
                     state, seen = collect(game, env, before, state, num_env_steps)
+                    seen |= confront(key_confront, game, before, state)
                 case Move.FIT:
                     data = remembered(schedule.memory, game, state)
                     state, seen = fit(key_fit, game, before, state, data, schedule.model_effort)
@@ -92,7 +93,8 @@ def play_round(
                 case Move.IMPROVE:
                     continue
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
-    metrics |= judge(game, env, state) | {"game/leader_loss": leader_loss(schedule, metrics)}
+    metrics |= judge(game, env, state) | appraise(key_appraise, game, state)
+    metrics |= {"game/leader_loss": leader_loss(schedule, metrics)}
     return dataclasses.replace(state, round=state.round + 1), metrics
 
 

@@ -1,4 +1,4 @@
-"""The moves of a round: collect in the real world, fit the model, improve the policy, judge it.
+"""The moves of a round: collect in the real world, fit the model, improve the policy.
 
 Each takes the players as they were ``before`` its stage and the state so far, and returns the state
 with its own part renewed, and what was seen.
@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 from duopoly import report
 from duopoly.model.dynamics import Knowledge, LearnedWorld
-from duopoly.model.fit import ModelState, fit_model, init_model, prediction_error
+from duopoly.model.fit import ModelState, fit_model, init_model
 from duopoly.model.imagine import Starts
 from duopoly.networks import Normaliser
 from duopoly.policy.gaussian import numpy_policy
@@ -28,7 +28,6 @@ from duopoly.settings import Degree, Settings
 from duopoly.types import Transitions
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import collect as collect_episodes
-from duopoly.world.interaction import evaluate as evaluate_episodes
 from duopoly.world.task import Task, TaskError
 
 MAX_STARTS: Final = 1_000
@@ -134,9 +133,8 @@ def fit(
     data: Transitions,
     degree: Degree,
 ) -> tuple[GameState, Metrics]:
-    """Lets the model player fit the data, after testing it on what it has not seen yet."""
+    """Lets the model player fit the data."""
     settings = game.settings.model
-    fresh_error = prediction_error(before.model.ensemble, fresh_data(game, state))
     num_epochs = settings.epochs.at(degree)
     model, info = fit_model(key, before.model, data, settings, num_epochs)
     if bool(jnp.all(info.is_refused)):
@@ -145,8 +143,7 @@ def fit(
             f"try a smaller model learning rate than {settings.learning_rate:g}"
         )
     players = Players(state.players.policy, model)
-    is_first = int(before.model.num_fits) == 0
-    return dataclasses.replace(state, players=players), report.of_fit(info, fresh_error, is_first)
+    return dataclasses.replace(state, players=players), report.of_fit(info)
 
 
 def improve(
@@ -167,20 +164,6 @@ def improve(
             f"{game.task.name}"
         )
     return with_policy(state, policy), report.of_improvement(infos, policy.policy)
-
-
-def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
-    """Evaluates the policy's mean action on episodes that never enter the data."""
-    policy = numpy_policy(state.players.policy.policy)
-    gathered = evaluate_episodes(
-        env,
-        game.task,
-        policy.act_mean,
-        game.settings.evaluation.num_episodes,
-        game.seed,
-        state.round,
-    )
-    return report.of_evaluation(gathered, game.task)
 
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:

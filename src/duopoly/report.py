@@ -6,7 +6,6 @@ from typing import Final
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from duopoly.model.fit import FitInfo
 from duopoly.policy.gaussian import GaussianPolicy, entropy
@@ -32,6 +31,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "eval/mean_ep_length": "their mean length in actions",
     "eval/success_rate": "share of them that succeeded",
     "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
+    "model/open_loop_error": "error after that many actions of a real episode, open loop",
     "model/train_loss": "mean squared error of the last epoch, in target variances",
     "model/num_steps": "gradient steps of each member",
     "model/refused_fits": "members whose fit turned non-finite and was refused",
@@ -52,6 +52,9 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/policy_objective": "J(π, M̂) of the policy that came into its move",
     "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
     "game/leader_loss": "what the schedule's leader minimises",
+    "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
+    "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
+    "game/policy_gap": "ε_π: return that more policy steps would gain in the model, at least",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
 
@@ -86,13 +89,12 @@ def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
     }
 
 
-def of_fit(info: FitInfo, fresh_error: Float[Array, " E"], is_first: bool) -> Metrics:
-    """Summarises a fit; before the first one the error on fresh data means nothing."""
+def of_fit(info: FitInfo) -> Metrics:
+    """Summarises a fit."""
     return {
         "model/train_loss": float(jnp.mean(info.loss)),
         "model/num_steps": int(info.num_steps),
         "model/refused_fits": int(jnp.sum(info.is_refused)),
-        "game/model_objective": math.nan if is_first else float(jnp.mean(fresh_error)),
     }
 
 

@@ -217,6 +217,10 @@ class EvaluationSettings(_Checked):
 
     num_episodes: int = _at_least(0, 10)
     """Episodes per round, played with the policy's mean action."""
+    gap_steps: int = _at_least(0, 1)
+    """Policy steps that a copy takes to measure what they would still gain; 0: not measured."""
+    open_loop_steps: int = _at_least(1, 20)
+    """Actions after which the model's open-loop error is reported."""
 
 
 @dataclasses.dataclass(frozen=True)

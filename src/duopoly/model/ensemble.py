@@ -94,5 +94,5 @@ def disagreement(
 
     next_obs = predict(ensemble, for_all(obs), for_all(action))
     learned = next_obs[:, :, jnp.asarray(ensemble.learned)]
-    spread = jnp.mean(jnp.std(learned, axis=0) / ensemble.targets.std, axis=-1)
+    spread = jnp.mean(jnp.std(learned, axis=0) / ensemble.targets.std[None], axis=-1)
     return spread.reshape(obs.shape[:2])

@@ -1,0 +1,1 @@
+"""What the game tells: how far the players are from an equilibrium, and from the real world."""

@@ -1,0 +1,65 @@
+"""The gaps of an approximate equilibrium: ε_π, and J(π, M̂) − J(π, M) (Theorem 1, Eq. 5).
+
+ε_M, the model's error on the policy's own data before it fits them, falls off in the fit itself.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
+from duopoly.policy.gaussian import GaussianPolicy, sample
+from duopoly.policy.improve import PolicyState, improve_policy
+from duopoly.settings import Settings
+from duopoly.types import Rollouts
+
+
+@eqx.filter_jit
+def imagine_policy(
+    key: Key[Array, ""],
+    policy: GaussianPolicy,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: Settings,
+) -> Rollouts:
+    """Rolls a policy in the model from first states, as often as a policy step does."""
+    key_starts, key_imagine = jax.random.split(key)
+    shape = (dynamics.num_members, settings.imagination.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, share_of_recent=0.0)
+    return imagine(
+        key_imagine,
+        lambda key, obs: sample(key, policy, obs),
+        dynamics,
+        first,
+        settings.imagination.horizon,
+    )
+
+
+def mean_return(rollouts: Rollouts) -> Float[Array, ""]:
+    """Returns J of imagined rollouts, undiscounted, the mean over all worlds."""
+    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
+    return jnp.mean(jnp.sum(reward, axis=2))
+
+
+def policy_gap(
+    key: Key[Array, ""],
+    player: PolicyState,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: Settings,
+) -> Float[Array, ""]:
+    """Returns ε_π from below: what further policy steps would still gain in the model.
+
+    ``evaluation.gap_steps`` steps are taken by a copy of the player; before and after, J(π, M̂) is
+    measured from the same states with the same noise.
+    """
+    key_measure, key_steps = jax.random.split(key)
+    improved = player
+    for key_step in jax.random.split(key_steps, settings.evaluation.gap_steps):
+        improved, _ = improve_policy(key_step, improved, dynamics, starts, settings)
+    before, after = (
+        mean_return(imagine_policy(key_measure, policy, dynamics, starts, settings))
+        for policy in (player.policy, improved.policy)
+    )
+    return after - before

@@ -1,0 +1,124 @@
+"""What the policy player makes of an ensemble whose members disagree (Eq. 17)."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+from probes import POINT, TINY, PerfectPoint
+
+from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble, predict
+from duopoly.model.imagine import Starts, imagine
+from duopoly.moves import knowledge_of
+from duopoly.policy.gaussian import sample
+from duopoly.policy.improve import improve_policy, init_policy_player, sample_weights
+from duopoly.settings import ModelSettings, RobustnessSettings, Settings
+from duopoly.types import Prediction, Transitions
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    drawn = init_ensemble(KEY, 3, 2, (0, 1), ModelSettings(num_members=3, hidden=(8,)))
+    return eqx.tree_at(lambda e: e.targets.std, drawn, jnp.array([0.5, 2.0]))
+
+
+@pytest.fixture
+def places() -> tuple[Array, Array]:
+    keys = jax.random.split(jax.random.key(1))
+    return jax.random.normal(keys[0], (3, 4, 3)), jax.random.normal(keys[1], (3, 4, 2))
+
+
+def test_disagreement_is_the_spread_of_all_members_at_every_place(
+    ensemble: Ensemble, places: tuple[Array, Array]
+) -> None:
+    obs, action = places
+    expected = np.zeros((3, 4))
+    for e in range(3):
+        for b in range(4):
+            same = [jnp.broadcast_to(x[e, b], (3, 1, x.shape[2])) for x in places]
+            answers = np.asarray(predict(ensemble, *same))[:, 0, :2]
+            expected[e, b] = np.mean(answers.std(axis=0) / np.array([0.5, 2.0]))
+    np.testing.assert_allclose(disagreement(ensemble, obs, action), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bonus", [-3.0, 2.0])
+def test_disagreement_is_paid_or_fined(
+    ensemble: Ensemble, places: tuple[Array, Array], bonus: float
+) -> None:
+    plain = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
+    robust = LearnedWorld(
+        ensemble, knowledge_of(POINT), RobustnessSettings(disagreement_bonus=bonus)
+    )
+    extra = robust(KEY, *places).reward - plain(KEY, *places).reward
+    np.testing.assert_allclose(extra, bonus * disagreement(ensemble, *places), rtol=1e-3)
+    np.testing.assert_array_equal(robust(KEY, *places).next_obs, plain(KEY, *places).next_obs)
+
+
+def test_imagination_stops_where_the_members_disagree_too_much(
+    ensemble: Ensemble, places: tuple[Array, Array]
+) -> None:
+    limit = float(jnp.median(disagreement(ensemble, *places)))
+    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings(max_disagreement=limit))
+    np.testing.assert_array_equal(
+        world(KEY, *places).truncated, disagreement(ensemble, *places) > limit
+    )
+    policy = init_policy_player(KEY, 3, 2, TINY.policy).policy
+    rollouts = imagine(KEY, lambda k, o: sample(k, policy, o), world, places[0], 6)
+    ended = np.cumsum(rollouts.truncated | rollouts.terminated, axis=2) > 0
+    assert 0 < ended[:, :, -2].sum() < ended[:, :, -2].size
+    # What follows an end is padding; the step that ended is not.
+    np.testing.assert_array_equal(rollouts.valid[:, :, 1:], ~ended[:, :, :-1])
+
+
+class Slopes(PerfectPoint):
+    """Worlds that pay for the first action component: their slopes are 3 and −1."""
+
+    def __call__(self, key: Array, obs: Array, action: Array) -> Prediction:
+        right = super().__call__(key, obs, action)
+        slope = jnp.array([3.0, -1.0])[:, None]
+        reward = slope * action[:, :, 0] - jnp.array([0.0, 3.0])[:, None]
+        return right._replace(reward=reward, terminated=jnp.zeros_like(right.terminated))
+
+
+def with_alpha(alpha: float) -> Settings:
+    policy = dataclasses.replace(TINY.policy, target_kl=0.01)
+    return dataclasses.replace(TINY, policy=policy, robustness=RobustnessSettings(cvar_alpha=alpha))
+
+
+def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:
+    player = init_policy_player(KEY, 3, 2, TINY.policy)
+    obs = jnp.zeros((5, 3))
+    rows, no = jnp.zeros(5), jnp.zeros(5, bool)
+    data = Transitions(obs, jnp.zeros((5, 2)), rows, obs, no, no, jnp.asarray(5))
+    starts = Starts(obs, jnp.asarray(5), data)
+
+    def first_action_after(alpha: float) -> float:
+        moved = player
+        for key in jax.random.split(KEY, 5):
+            moved, _ = improve_policy(key, moved, Slopes(2), starts, with_alpha(alpha))
+        return float(moved.policy(obs[0])[0][0])
+
+    # The mean gains by more of it; the second world, always the poorer, by less.
+    assert first_action_after(1.0) > 0.1
+    assert first_action_after(0.0) < -0.2
+    assert first_action_after(0.0) == first_action_after(0.5)
+
+
+def test_weights_follow_the_discounted_return_of_the_valid_steps() -> None:
+    policy = init_policy_player(KEY, 3, 2, TINY.policy).policy
+    rollouts = imagine(
+        KEY, lambda k, o: sample(k, policy, o), PerfectPoint(2), jnp.zeros((2, 1, 3)), 3
+    )
+    reward = jnp.array([[[1.0, 0.0, 100.0]], [[0.0, 1.05, 0.0]]])
+    valid = jnp.array([[[True, True, False]], [[True, True, True]]])
+    rollouts = rollouts._replace(reward=reward, valid=valid)
+    # Discounted by 0.95 the second world earns 0.9975, the first 1.
+    weights = sample_weights(rollouts, with_alpha(0.5))
+    np.testing.assert_array_equal(weights[:, 0], [[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
+    np.testing.assert_array_equal(sample_weights(rollouts, with_alpha(1.0)), valid)
