@@ -51,10 +51,21 @@ def test_plot(run, tmp_path, monkeypatch):
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
+def test_diagnose(run, capsys):
+    cli.main(["diagnose", str(run.path), "--episodes", "3"])
+    assert "actions ahead" in capsys.readouterr().out
+    found = json.loads((run.diagnosis / "diagnosis.json").read_text())
+    assert set(found["explained_variance"]) == {"0", "1", "2", "3"}
+    assert len(found["imagined_return"]) == 2
+    assert found["open_loop_error"]["1"] > 0.0
+    for name in ("open_loop", "one_step", "fan", "gaps"):
+        assert (run.diagnosis / f"{name}.png").stat().st_size > 10_000
+
+
 def test_an_unfinished_run_is_one_line(run, capsys):
     shutil.rmtree(run.checkpoints)
     run.progress.write_text("")
-    for word in ("evaluate", "plot", "video"):
+    for word in ("evaluate", "plot", "video", "diagnose"):
         with pytest.raises(SystemExit) as stop:
             cli.main([word, str(run.path)])
         assert stop.value.code == 2

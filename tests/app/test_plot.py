@@ -83,7 +83,7 @@ def test_one_run_and_many_are_drawn(tmp_path):
 )
 def test_only_several_seeds_have_an_interval(curves, has_interval, monkeypatch, tmp_path):
     figures = []
-    monkeypatch.setattr(plot, "_write", lambda figure, _out: figures.append(figure))
+    monkeypatch.setattr(plot, "write", lambda figure, _out: figures.append(figure))
     draw(curves, tmp_path / "x.png")
     assert ("IQM" in figures[0].axes[0].get_ylabel()) == has_interval
 

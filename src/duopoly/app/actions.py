@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from duopoly.app import atomic, provenance
-from duopoly.app.commands import Command, Evaluate, Plot, Tasks, Train, Video
+from duopoly.app.commands import Command, Diagnose, Evaluate, Plot, Tasks, Train, Video
 from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
@@ -32,6 +32,8 @@ def act(command: Command) -> None:
             _plot(command)
         case Video():
             _video(command)
+        case Diagnose():
+            _diagnose(command)
         case Tasks():
             _tasks()
 
@@ -117,6 +119,27 @@ def _video(command: Video) -> None:
     with _told():
         film(command.run, out, command.episodes, command.seed)
     print(f"written to {out}")
+
+
+def _diagnose(command: Diagnose) -> None:
+    run = RunDirectory(command.run)
+    identity = run.read_identity()
+    from duopoly.app import diagnose, diagnose_figures
+    from duopoly.app.metrics import STEPS, read_progress
+
+    with _told():
+        diagnosis = diagnose.diagnose(run.path, command.episodes, command.seed)
+    Console().print(diagnose.as_table(diagnosis))
+    pictures = diagnose_figures.draw(diagnosis, run.diagnosis)
+    if run.progress.exists():
+        out = run.diagnosis / "gaps.png"
+        title = f"{identity.task}, {identity.algorithm.upper()}, seed {identity.seed}"
+        diagnose_figures.draw_gaps(read_progress(run.progress), STEPS, title, out)
+        pictures.append(out)
+    numbers = run.diagnosis / "diagnosis.json"
+    diagnose.keep(diagnosis, numbers)
+    for path in (numbers, *pictures):
+        print(f"written to {path}")
 
 
 def _tasks() -> None:

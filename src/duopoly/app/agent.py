@@ -290,4 +290,5 @@ def _is_ours(target: RunDirectory) -> bool:
             target.read_identity()
         except UsageError:
             return False
-    return found <= {target.settings, target.checkpoints, target.evaluation, target.video}
+    ours = {target.settings, target.checkpoints, target.evaluation, target.video, target.diagnosis}
+    return found <= ours

@@ -83,16 +83,29 @@ class Video:
 
 
 @dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Confront a run's model with what its policy really meets, in numbers and pictures."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run directory or saved agent."""
+    episodes: int = _between(1, 10**6, 10)
+    """Real episodes to play."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of the episodes, none of which training has seen."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Tasks:
     """List the tasks."""
 
 
-Command = Train | Evaluate | Plot | Video | Tasks
+Command = Train | Evaluate | Plot | Video | Diagnose | Tasks
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "plot": Plot,
     "video": Video,
+    "diagnose": Diagnose,
     "tasks": Tasks,
 }

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from duopoly.app.errors import UsageError
+from duopoly.app.figures import INK, new_figure, style, write
 from duopoly.app.metrics import STEPS, read_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
@@ -23,7 +22,6 @@ IMAGINED = "imagined/return_mean"
 
 COLOURS = {"pal": "#1f6fb4", "mal": "#d1495b", "gda": "#7a7a7a", "br": "#e39b26"}
 _OTHER_COLOUR = "#4b8b5a"
-_INK = "#333333"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +76,11 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
     tags = [RETURN]
     if any(curve.known(SUCCESS)[0].size for curve in curves):
         tags.append(SUCCESS)
-    figure = Figure(figsize=(5.6 * len(tags), 3.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(tasks[0], fontsize=13, color=_INK)
+    figure = new_figure(5.6 * len(tags), 3.8, tasks[0])
     for axes, tag in zip(np.atleast_1d(figure.subplots(1, len(tags))), tags, strict=True):
         _draw_panel(axes, curves, tag)
-    figure.axes[0].legend(frameon=False, fontsize=9, labelcolor=_INK)
-    _write(figure, out)
+    figure.axes[0].legend(frameon=False, fontsize=9, labelcolor=INK)
+    write(figure, out)
 
 
 def over_seeds(
@@ -111,7 +107,7 @@ def over_seeds(
 
 
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
-    _style(axes)
+    style(axes)
     has_interval = False
     for algorithm in sorted({curve.algorithm for curve in curves}, key=_rank):
         group = [c for c in curves if c.algorithm == algorithm and c.known(tag)[0].size]
@@ -127,41 +123,22 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
     if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
         imagined = curves[0].known(IMAGINED)
-        axes.plot(*imagined, color=_INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
+        axes.plot(*imagined, color=INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
     _label(axes, tag, has_interval)
 
 
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    axes.tick_params(colors=_INK, labelsize=9)
-    axes.grid(color="#e6e6e6", lw=0.8)
-    axes.set_axisbelow(True)
-
-
 def _label(axes: Axes, tag: str, has_interval: bool) -> None:
-    axes.set_xlabel("real environment steps", color=_INK)
+    axes.set_xlabel("real environment steps", color=INK)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(left=0)
     if tag == SUCCESS:
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     name = "evaluation success" if tag == SUCCESS else "evaluation return"
-    axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=_INK)
+    axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=INK)
 
 
 def _rank(algorithm: str) -> tuple[int, str]:
     """The paper's order, then the alphabet's."""
     names = list(COLOURS)
     return names.index(algorithm) if algorithm in names else len(names), algorithm
-
-
-def _write(figure: Figure, out: Path) -> None:
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if out.suffix.removeprefix(".").lower() not in kinds:
-        raise UsageError(f"{out}: must end in one of {', '.join('.' + kind for kind in kinds)}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}") from None

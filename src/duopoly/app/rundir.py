@@ -74,6 +74,11 @@ class RunDirectory:
         return self.path / "video.mp4"
 
     @property
+    def diagnosis(self) -> Path:
+        """Folder of what ``duopoly diagnose`` found."""
+        return self.path / "diagnosis"
+
+    @property
     def lock(self) -> Path:
         """Held while a process works here; released by the kernel when it dies."""
         return self.path / "run.lock"
