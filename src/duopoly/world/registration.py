@@ -5,6 +5,7 @@
     import duopoly, gymnasium
 
     gymnasium.make("duopoly/Reacher7DOF-v0")
+    gymnasium.make("duopoly/DClawTurn-v0", variant="fixed")
 
 Neither JAX nor MuJoCo is loaded before an environment is made.
 """
@@ -12,10 +13,20 @@ Neither JAX nor MuJoCo is loaded before an environment is made.
 import gymnasium as gym
 
 REACHER_7DOF = "duopoly/Reacher7DOF-v0"
+DCLAW_TURN = "duopoly/DClawTurn-v0"
+DKITTY_ORIENT = "duopoly/DKittyOrient-v0"
 
-if REACHER_7DOF not in gym.registry:
-    gym.register(
-        id=REACHER_7DOF,
-        entry_point="duopoly.world.tasks.reacher7dof:Reacher7DOFEnv",
-        max_episode_steps=50,
-    )
+_ENVIRONMENTS = {
+    REACHER_7DOF: ("reacher7dof:Reacher7DOFEnv", 50),
+    DCLAW_TURN: ("dclaw_turn:DClawTurnEnv", 40),
+    DKITTY_ORIENT: ("dkitty_env:DKittyOrientEnv", 80),
+}
+"""Module and class of each, and its horizon."""
+
+for _name, (_entry_point, _horizon) in _ENVIRONMENTS.items():
+    if _name not in gym.registry:
+        gym.register(
+            id=_name,
+            entry_point=f"duopoly.world.tasks.{_entry_point}",
+            max_episode_steps=_horizon,
+        )
