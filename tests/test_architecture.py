@@ -33,7 +33,7 @@ FLOORS: dict[str, set[str]] = {
     "world": GROUND,
     "model": GROUND,
     "policy": GROUND | {"model"},
-    "presets": {"settings"},
+    "presets": {"settings", "world"},
     "equilibrium": GROUND | {"model", "policy"},
     "report": GROUND | PLAYERS,
     "moves": GROUND | PLAYERS | {"equilibrium", "report"},

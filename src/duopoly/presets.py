@@ -13,6 +13,7 @@ from duopoly.settings import (
     Settings,
     ValueSettings,
 )
+from duopoly.world.tasks import VARIANTS
 
 ALGORITHMS: Final = ("pal", "mal", "gda", "br")
 
@@ -68,6 +69,52 @@ PENDULUM = Settings(
     policy=PolicySettings(discount=0.99, fisher_samples=4_000),
 )
 
+# Long rollouts of an untried robot soon leave what its model has seen: shorter ones, from anywhere.
+RUNNER = dataclasses.replace(
+    HOPPER,
+    imagination=ImaginationSettings(num_rollouts=50, horizon=150, start_from_data=0.5),
+)
+
+PUSHER = dataclasses.replace(
+    REACHER,
+    model=dataclasses.replace(REACHER.model, hidden=(256, 256), learning_rate=3e-3),
+    imagination=ImaginationSettings(num_rollouts=60, horizon=100),
+)
+
+PEN = dataclasses.replace(
+    PUSHER,
+    collection=CollectionSettings(initial_steps=5_000, steps_per_round=1_000),
+    policy=dataclasses.replace(PUSHER.policy, discount=0.98),
+)
+
+DCLAW = dataclasses.replace(
+    REACHER,
+    collection=CollectionSettings(initial_steps=4_000, steps_per_round=1_000),
+    model=dataclasses.replace(REACHER.model, hidden=(256, 256), learning_rate=3e-3),
+    imagination=ImaginationSettings(num_rollouts=60, horizon=40),
+)
+
+DKITTY = dataclasses.replace(
+    DCLAW,
+    imagination=ImaginationSettings(num_rollouts=60, horizon=80),
+    policy=dataclasses.replace(DCLAW.policy, discount=0.98),
+)
+
+UNTRIED: Final[Mapping[str, Preset]] = {
+    "HalfCheetah-v5": Preset(RUNNER, 100_000),
+    "Walker2d-v5": Preset(RUNNER, 100_000),
+    "Ant-v5": Preset(RUNNER, 200_000),
+    "Humanoid-v5": Preset(RUNNER, 300_000),
+    "Swimmer-v5": Preset(RUNNER, 50_000),
+    "InvertedDoublePendulum-v5": Preset(PENDULUM, 10_000),
+    "Reacher-v5": Preset(REACHER, 8_000),
+    "Pusher-v5": Preset(PUSHER, 20_000),
+    "InHandPen": Preset(PEN, 200_000),
+    "DClawTurn": Preset(DCLAW, 50_000),
+    "DKittyOrient": Preset(DKITTY, 100_000),
+}
+"""Guesses after the nearest task that was tried, for every algorithm; no result backs them."""
+
 PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Reacher7DOF", "pal"): Preset(REACHER, 8_000),
     ("Reacher7DOF", "mal"): Preset(REACHER, 15_000),
@@ -81,10 +128,16 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("InvertedPendulum-v5", "mal"): Preset(PENDULUM, 5_000),
     ("InvertedPendulum-v5", "gda"): Preset(PENDULUM, 10_000),
     ("InvertedPendulum-v5", "br"): Preset(PENDULUM, 10_000),
+    **{(task, algorithm): guess for task, guess in UNTRIED.items() for algorithm in ALGORITHMS},
 }
-"""PAL's are found by trying; the others start from them and from the authors' configurations."""
+"""PAL's are found by trying; the others start from them and from the authors' configurations. Where
+no algorithm was tried, all start from `UNTRIED`."""
 
 
 def preset(task_name: str, algorithm: str) -> Preset:
-    """Returns the starting point for a task and an algorithm; for other tasks, the defaults."""
-    return PRESETS.get((task_name, algorithm), Preset(Settings(), 50_000))
+    """Returns the starting point for a task and an algorithm; for other tasks, the defaults.
+
+    A variant of a task starts where the task does.
+    """
+    base = VARIANTS.get(task_name, task_name)
+    return PRESETS.get((base, algorithm), Preset(Settings(), 50_000))

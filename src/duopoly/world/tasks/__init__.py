@@ -14,7 +14,16 @@ SUMMARIES: dict[str, str] = {
     "DClawTurn": "three fingers turn a valve to a random angle (40 actions)",
     "DKittyOrient": "a quadruped turns on the spot to face a random target (80 actions)",
     "Hopper-v5": "a one-legged robot hops forward, each action held for 2 steps (500 actions)",
+    "HalfCheetah-v5": "a two-legged robot runs, each action held for 2 steps (500 actions)",
+    "Walker2d-v5": "a two-legged robot walks in a plane (1000 actions)",
+    "Ant-v5": "a four-legged robot runs (1000 actions)",
+    "Humanoid-v5": "a humanoid runs (1000 actions)",
+    "Swimmer-v5": "a three-link robot swims (1000 actions)",
     "InvertedPendulum-v5": "a cart balances a pole (1000 actions)",
+    "InvertedDoublePendulum-v5": "a cart balances two poles in a row (1000 actions)",
+    "Reacher-v5": "a 2-joint arm reaches for a random target in the plane (50 actions)",
+    "Pusher-v5": "a 7-joint arm pushes a cylinder to its goal (100 actions)",
+    "InHandPen": "a 24-joint hand turns a pen to a random direction (100 actions)",
 }
 """One line per task, by name."""
 
@@ -28,21 +37,32 @@ VARIANTS: dict[str, str] = {
 }
 """Tasks that differ from a listed one only in what is drawn in every episode, by name."""
 
-ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2}
+ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2, "HalfCheetah-v5": 2}
 """Environment steps per action, by name, where an action is held for more than one."""
 
 _MODULES = {
     "Reacher7DOF": "reacher7dof",
     "DClawTurn": "dclaw_turn",
     "DKittyOrient": "dkitty_orient",
-    "Hopper-v5": "hopper",
-    "InvertedPendulum-v5": "inverted_pendulum",
+    "Hopper-v5": "runners",
+    "HalfCheetah-v5": "runners",
+    "Walker2d-v5": "runners",
+    "Ant-v5": "runners",
+    "Humanoid-v5": "runners",
+    "Swimmer-v5": "runners",
+    "InvertedPendulum-v5": "pendulums",
+    "InvertedDoublePendulum-v5": "pendulums",
+    "Reacher-v5": "arms",
+    "Pusher-v5": "arms",
+    "InHandPen": "in_hand_pen",
 }
+"""The module of each task; several may live in one, which has them by name in `TASKS`."""
 
 _ALIASES = {
     "duopoly/Reacher7DOF-v0": "Reacher7DOF",
     "duopoly/DClawTurn-v0": "DClawTurn",
     "duopoly/DKittyOrient-v0": "DKittyOrient",
+    "duopoly/InHandPen-v0": "InHandPen",
 }
 
 
@@ -69,9 +89,8 @@ def get_task(name: str) -> Task:
         UnknownTaskError: no task has that name.
     """
     name = canonical_name(name)
-    base = VARIANTS.get(name, name)
-    module = importlib.import_module(f"{__name__}.{_MODULES[base]}")
-    return module.TASK if name == base else module.VARIANT_TASKS[name]
+    module = _MODULES[VARIANTS.get(name, name)]
+    return importlib.import_module(f"{__name__}.{module}").TASKS[name]
 
 
 def _suggestion(name: str) -> str:

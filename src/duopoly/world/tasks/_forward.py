@@ -5,6 +5,7 @@ Appending the environment's own x-velocity to the observation makes the reward a
 transition.
 """
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -15,28 +16,44 @@ from jaxtyping import Array, Float
 from duopoly.world.task import ActArray, ObsArray, RewardFn, TerminatedFn
 
 
+@dataclasses.dataclass(frozen=True)
+class ForwardPay:
+    """What one environment step earns, in points:
+
+        velocity_weight · v + alive_bonus · [healthy] - control_cost · |a|²,
+
+    v the step's x-velocity in m/s, a the action in the environment's units.
+    """
+
+    control_cost: float
+    alive_bonus: float = 0.0
+    velocity_weight: float = 1.0
+
+    def free_velocity(self, action: np.ndarray) -> float:
+        """The velocity at which a healthy step would earn nothing, in m/s.
+
+        It solves velocity_weight · v + alive_bonus - control_cost · |a|² = 0.
+        """
+        cost = self.control_cost * float(action @ action)
+        return (cost - self.alive_bonus) / self.velocity_weight
+
+
 class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
-    """Holds each action for k environment steps and appends their mean x-velocity w.
+    """Holds each action for k environment steps and appends their mean x-velocity w, in m/s.
 
-    The reward of an action is the sum over its steps, of which each earns
-
-        v + alive_bonus · [healthy] - control_cost · |a|²,
-
-    v the step's x-velocity. A fall ends the action early. A step that it cut off earned nothing,
-    so it enters the mean with the velocity that would have: control_cost · |a|² - alive_bonus.
-    Then `forward_reward` is exact for every transition.
+    The reward of an action is the sum over its steps, each of which earns as `ForwardPay` says. A
+    fall ends the action early. A step that it cut off earned nothing, so it enters the mean with
+    the velocity that would have: `ForwardPay.free_velocity`. Then `forward_reward` is exact for
+    every transition.
 
     ``info["env_steps"]`` counts the steps really made. The environment's own time limit must be a
     multiple of k steps.
     """
 
-    def __init__(
-        self, env: gym.Env[Any, Any], num_steps: int, alive_bonus: float, control_cost: float
-    ) -> None:
+    def __init__(self, env: gym.Env[Any, Any], num_steps: int, pay: ForwardPay) -> None:
         super().__init__(env)
         self._num_steps = num_steps
-        self._alive_bonus = alive_bonus
-        self._control_cost = control_cost
+        self._pay = pay
         inner = env.observation_space
         assert isinstance(inner, gym.spaces.Box)
         self.observation_space = gym.spaces.Box(
@@ -59,26 +76,25 @@ class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
             velocity_sum += info["x_velocity"]
             num_made += 1
         if num_cut := self._num_steps - num_made:
-            free_velocity = self._control_cost * float(action @ action) - self._alive_bonus
-            velocity_sum += num_cut * free_velocity
+            velocity_sum += num_cut * self._pay.free_velocity(action)
         info["env_steps"] = num_made
         obs = np.append(obs, velocity_sum / self._num_steps)
-        return obs, reward, terminated, truncated, info
+        return obs, reward, bool(terminated), truncated, info
 
 
-def forward_reward(
-    num_steps: int, alive_bonus: float, control_cost: float, terminated_fn: TerminatedFn
-) -> RewardFn:
+def forward_reward(num_steps: int, pay: ForwardPay, terminated_fn: TerminatedFn) -> RewardFn:
     """The reward of one action under `HoldAction`, with w the last component of next_obs:
 
-        k · (w + h - control_cost · |a|²),   h = alive_bonus · (1 if healthy else (k - 1) / k).
+        k · (velocity_weight · w + h - control_cost · |a|²),
+
+        h = alive_bonus · (1 if healthy else (k - 1) / k).
 
     With k = 1 this is Gymnasium's v5 rule, in which the step of the fall pays no alive bonus.
     """
 
     def reward_fn(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Array, ""]:
         share = jnp.where(terminated_fn(obs, action, next_obs), (num_steps - 1) / num_steps, 1.0)
-        cost = control_cost * jnp.sum(jnp.square(action))
-        return num_steps * (next_obs[-1] + alive_bonus * share - cost)
+        cost = pay.control_cost * jnp.sum(jnp.square(action))
+        return num_steps * (pay.velocity_weight * next_obs[-1] + pay.alive_bonus * share - cost)
 
     return reward_fn

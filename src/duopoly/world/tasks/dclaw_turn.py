@@ -238,10 +238,10 @@ def turn_task(name: str, variant: str) -> Task:
     )
 
 
-TASK = turn_task("DClawTurn", "random")
-VARIANT_TASKS = {
+TASKS = {
     name: turn_task(name, variant)
     for name, variant in (
+        ("DClawTurn", "random"),
         ("DClawTurn-fixed", "fixed"),
         ("DClawTurn-random-dynamics", "random_dynamics"),
     )

@@ -132,10 +132,10 @@ def orient_task(name: str, variant: str, robel_quirks: bool = True) -> Task:
     )
 
 
-TASK = orient_task("DKittyOrient", "random")
-VARIANT_TASKS = {
+TASKS = {
     name: orient_task(name, variant)
     for name, variant in (
+        ("DKittyOrient", "random"),
         ("DKittyOrient-fixed", "fixed"),
         ("DKittyOrient-random-dynamics", "random_dynamics"),
     )

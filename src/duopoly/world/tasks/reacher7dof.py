@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from duopoly.types import Episode
 from duopoly.world.registration import REACHER_7DOF
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
 from duopoly.world.tasks import SUMMARIES
+from duopoly.world.tasks._shared import length, never_terminated
 
 MODEL_FILE = Path(__file__).parent / "assets" / "reacher7dof.xml"
 FRAME_SKIP = 4
@@ -127,14 +128,7 @@ def _read_target(options: dict[str, Any] | None) -> np.ndarray | None:
 def reacher_reward(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Array, ""]:  # noqa: ARG001
     """-‖f - g‖₁ - 5 ‖f - g‖₂ with the fingertip f and the target g after the action, in m."""
     error = next_obs[FINGERTIP] - next_obs[TARGET]
-    # The tiny constant keeps the gradient finite at the target itself.
-    distance = jnp.sqrt(jnp.sum(jnp.square(error)) + 1e-16)
-    return -jnp.sum(jnp.abs(error)) - 5.0 * distance
-
-
-def never_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
-    """Only the horizon ends an episode."""
-    return jnp.zeros((), dtype=bool)
+    return -jnp.sum(jnp.abs(error)) - 5.0 * length(error)
 
 
 def distances(episode: Episode) -> np.ndarray:
@@ -152,13 +146,15 @@ def make_reacher(render_mode: str | None = None) -> gym.Env[Any, Any]:
     return gym.make(REACHER_7DOF, render_mode=render_mode, disable_env_checker=True)
 
 
-TASK = Task(
-    name="Reacher7DOF",
-    summary=SUMMARIES["Reacher7DOF"],
-    make=make_reacher,
-    horizon=HORIZON,
-    reward_fn=reacher_reward,
-    terminated_fn=never_terminated,
-    success_fn=reached,
-    constant=tuple(range(TARGET.start, TARGET.stop)),
-)
+TASKS = {
+    "Reacher7DOF": Task(
+        name="Reacher7DOF",
+        summary=SUMMARIES["Reacher7DOF"],
+        make=make_reacher,
+        horizon=HORIZON,
+        reward_fn=reacher_reward,
+        terminated_fn=never_terminated,
+        success_fn=reached,
+        constant=tuple(range(TARGET.start, TARGET.stop)),
+    )
+}

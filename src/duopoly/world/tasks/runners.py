@@ -1,0 +1,119 @@
+"""Gymnasium's robots that are paid for running forward, as one table of what sets them apart.
+
+Constants, healthy states and rewards after the v5 documentation and source. Every observation is
+Gymnasium's own and the mean x-velocity (see `duopoly.world.tasks._forward`), which for the humanoid
+is that of its centre of mass. Ant and humanoid observe positions and velocities only and pay no
+contact cost: Gym's v2 and v3 on MuJoCo 2 paid none either, for those forces stayed at zero there.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+import gymnasium as gym
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from duopoly.world.task import ActArray, ObsArray, Task, TaskError, TerminatedFn
+from duopoly.world.tasks import ACTION_REPEATS, SUMMARIES
+from duopoly.world.tasks._forward import ForwardPay, HoldAction, forward_reward
+from duopoly.world.tasks._shared import never_fell, never_terminated
+
+NUM_STEPS = 1_000
+"""Environment steps per episode."""
+
+
+def hopper_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
+    """Fallen: torso below 0.7 m or tilted by 0.2 rad, or any state beyond ±100."""
+    height, angle = next_obs[0], next_obs[1]
+    bounded = jnp.all(jnp.abs(next_obs[1:11]) < 100.0)
+    return ~(bounded & jnp.isfinite(height) & (height > 0.7) & (jnp.abs(angle) < 0.2))
+
+
+def walker_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
+    """Fallen: torso not between 0.8 and 2 m, or tilted by 1 rad."""
+    height, angle = next_obs[0], next_obs[1]
+    return ~((height > 0.8) & (height < 2.0) & (jnp.abs(angle) < 1.0))
+
+
+def ant_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
+    """Fallen or in the air: torso not between 0.2 and 1 m, or any state not finite."""
+    height = next_obs[0]
+    return ~(jnp.all(jnp.isfinite(next_obs)) & (height >= 0.2) & (height <= 1.0))
+
+
+def humanoid_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
+    """Fallen: torso not between 1 and 2 m."""
+    height = next_obs[0]
+    return ~((height > 1.0) & (height < 2.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """What sets one robot apart from the others."""
+
+    pay: ForwardPay
+    terminated_fn: TerminatedFn = never_terminated
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments to Gymnasium's environment."""
+
+
+RUNNERS: Final[Mapping[str, Runner]] = {
+    "Hopper-v5": Runner(ForwardPay(1e-3, alive_bonus=1.0), hopper_terminated),
+    "HalfCheetah-v5": Runner(ForwardPay(0.1)),
+    "Walker2d-v5": Runner(ForwardPay(1e-3, alive_bonus=1.0), walker_terminated),
+    "Ant-v5": Runner(
+        ForwardPay(0.5, alive_bonus=1.0),
+        ant_terminated,
+        {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.0},
+    ),
+    "Humanoid-v5": Runner(
+        ForwardPay(0.1, alive_bonus=5.0, velocity_weight=1.25),
+        humanoid_terminated,
+        {
+            "include_cinert_in_observation": False,
+            "include_cvel_in_observation": False,
+            "include_qfrc_actuator_in_observation": False,
+            "include_cfrc_ext_in_observation": False,
+            "contact_cost_weight": 0.0,
+        },
+    ),
+    "Swimmer-v5": Runner(ForwardPay(1e-4)),
+}
+
+
+def runner_task(name: str, action_repeat: int | None = None) -> Task:
+    """The task of a robot of `RUNNERS`, each action held for ``action_repeat`` environment steps.
+
+    Args:
+        name: a key of `RUNNERS`.
+        action_repeat: must divide 1000; by default the task's own of `ACTION_REPEATS`.
+
+    Raises:
+        TaskError: another ``action_repeat``.
+    """
+    repeat = ACTION_REPEATS.get(name, 1) if action_repeat is None else action_repeat
+    if repeat < 1 or NUM_STEPS % repeat:
+        raise TaskError(
+            f"{name}: action_repeat = {repeat}, must divide the {NUM_STEPS} steps of an episode: "
+            f"choose 1, 2, 4 or 5"
+        )
+    runner = RUNNERS[name]
+
+    def make(render_mode: str | None) -> gym.Env[Any, Any]:
+        env = gym.make(name, render_mode=render_mode, disable_env_checker=True, **runner.options)
+        return HoldAction(env, repeat, runner.pay)
+
+    return Task(
+        name=name,
+        summary=SUMMARIES[name],
+        make=make,
+        horizon=NUM_STEPS // repeat,
+        action_repeat=repeat,
+        reward_fn=forward_reward(repeat, runner.pay, runner.terminated_fn),
+        terminated_fn=runner.terminated_fn,
+        success_fn=None if runner.terminated_fn is never_terminated else never_fell,
+    )
+
+
+TASKS = {name: runner_task(name) for name in RUNNERS}
