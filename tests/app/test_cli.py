@@ -67,6 +67,8 @@ MISTAKES = {
     "plot": "duopoly plot: RUN is missing; see --help",
     "plot nowhere": "duopoly plot: nowhere is not a run: it has no settings.json",
     "video nowhere": "duopoly video: nowhere is not a run: it has no settings.json",
+    "theory --games 5": "duopoly theory: --games 5: must be in [10, 1,000,000]",
+    "theory --state 5": "duopoly theory: unknown flag --state; did you mean '--states'?",
     "tasks all": "duopoly tasks: unexpected argument 'all'; see --help",
 }
 
@@ -148,6 +150,7 @@ def test_tiny_flags_give_the_tiny_settings(tiny_flags, identity):
         ("train --help", "--model.batch-size"),
         ("train Reacher7DOF --help", f"(default: {preset('Reacher7DOF', 'pal').num_env_steps})"),
         ("plot --help", "RUN"),
+        ("theory --help", "--states"),
         ("tasks", "Reacher7DOF"),
     ],
 )
