@@ -68,6 +68,9 @@ MISTAKES = {
     "plot nowhere": "duopoly plot: nowhere is not a run: it has no settings.json",
     "video nowhere": "duopoly video: nowhere is not a run: it has no settings.json",
     "theory --games 5": "duopoly theory: --games 5: must be in [10, 1,000,000]",
+    "theory --games -1": "duopoly theory: --games -1: must be in [10, 1,000,000]",
+    "theory --states 0": "duopoly theory: --states 0: must be in [3, 64]",
+    "theory --seed -1": "duopoly theory: --seed -1: must be in [0, 2,147,483,643]",
     "theory --state 5": "duopoly theory: unknown flag --state; did you mean '--states'?",
     "tasks all": "duopoly tasks: unexpected argument 'all'; see --help",
 }

@@ -10,34 +10,38 @@ from duopoly.theory.bounds import BOUNDS, Situation
 from duopoly.theory.families import FAMILIES, dirichlet
 from duopoly.theory.mdp import MDP, objective, occupancy
 from duopoly.theory.search import worst_case
-from duopoly.theory.sweep import TOLERANCE, random_situations, sweep
+from duopoly.theory.sweep import TOLERANCE, Sweep, random_situations, sweep
 
 NAMES = [bound.name for bound in BOUNDS]
 
 
-def test_no_violation_in_ten_thousand_games() -> None:
-    found = sweep(seed=11, num_games=10_000, num_states=4)
+@pytest.fixture(scope="module")
+def found() -> Sweep:
+    return sweep(seed=11, num_games=10_000, num_states=4)
+
+
+def test_no_violation_in_ten_thousand_games(found: Sweep) -> None:
     assert found.left.shape == (len(BOUNDS), 10_000)
     np.testing.assert_array_equal(found.violations, 0)
     assert (found.num_finite > 9_500).all()
-    assert (found.ratio.max(axis=1) > 0.2).all()  # no bound is empty talk
 
 
-def test_a_violation_would_be_seen() -> None:
-    found = sweep(seed=11, num_games=2_000, num_states=4)
-    too_small = found._replace(right=0.3 * found.right)
-    assert (too_small.violations > 0).sum() >= 9
-    assert (found._replace(left=np.full_like(found.left, np.nan)).violations == 2_000).all()
+def test_half_of_any_bound_would_be_violated(found: Sweep) -> None:
+    half = found._replace(right=0.5 * found.right)
+    unseen = {name for name, num in zip(NAMES, half.violations, strict=True) if num == 0}
+    # One is never nearer than √(1 − γ): its half is violated by the world of the test below.
+    assert unseen <= {"simulation, divergence"}
+    assert (found._replace(left=np.full_like(found.left, np.nan)).violations == 10_000).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_states=st.integers(2, 7),
     family=st.sampled_from(list(FAMILIES.values())),
 )
 def test_bounds_hold(seed, num_states, family) -> None:
-    situation = random_situations(np.random.default_rng(seed), 20, num_states, family)
+    situation = random_situations(np.random.default_rng(seed), 200, num_states, family)
     scale = situation.reward_max / (1.0 - situation.real.discount)
     for bound in BOUNDS:
         assert (bound.left(situation) <= bound.right(situation) + TOLERANCE * scale).all()

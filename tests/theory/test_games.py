@@ -93,7 +93,7 @@ def test_best_model_and_proximal_step_minimise_what_they_say(world: MDP) -> None
 def test_samples_come_from_the_policys_own_visits(world: MDP, nu: np.ndarray) -> None:
     rules = Rules(samples_per_round=200_000, is_sampled=True, floor=FLOOR)
     pair = Players(nu, world.transition)
-    counts = games.collect(np.random.default_rng(3), world, rules, pair, 1)
+    counts = games.collect(np.random.default_rng(3), world, rules, pair, is_first=False)
     np.testing.assert_array_equal(counts.sum(axis=(1, 2, 3)), 200_000)
     walk, policy, n = np.zeros((4, 3, 4)), players.acting(nu, FLOOR)[0], 0
     rng = np.random.default_rng(4)
@@ -109,9 +109,11 @@ def test_samples_come_from_the_policys_own_visits(world: MDP, nu: np.ndarray) ->
 
 def test_exact_data_are_the_expectation_of_samples(world: MDP, nu: np.ndarray) -> None:
     pair, rng = Players(nu, world.transition), np.random.default_rng(5)
-    exact = games.collect(rng, world, Rules(samples_per_round=100), pair, 1)
+    exact = games.collect(rng, world, Rules(samples_per_round=100), pair, is_first=False)
     rules = Rules(samples_per_round=100, is_sampled=True)
-    mean = np.mean([games.collect(rng, world, rules, pair, 1) for _ in range(2_000)], axis=0)
+    mean = np.mean(
+        [games.collect(rng, world, rules, pair, is_first=False) for _ in range(2_000)], axis=0
+    )
     np.testing.assert_allclose(mean, exact, atol=0.7)
 
 
@@ -139,7 +141,7 @@ def test_mal_collects_with_the_new_policy(world: MDP, nu: np.ndarray) -> None:
     state = State(Players(nu, world.transition), (world.transition,), num_fits=1)
     after = played(world, MAL, state)
     best = players.acting(players.best_policy(world, Rules().floor), Rules().floor)
-    collected = after.data[-1].sum(axis=-1)
+    collected = after.recent[-1].sum(axis=-1)
     np.testing.assert_allclose(collected, 100 * occupancy(world, best), atol=1e-9)
 
 
@@ -154,12 +156,14 @@ def test_nobody_improves_before_a_model_is_fitted(name, world: MDP) -> None:
 
 
 def test_memory_is_what_the_schedule_says(world: MDP, nu: np.ndarray) -> None:
-    data = tuple(float(10**k) * world.transition for k in range(7))
-    state = State(Players(nu, world.transition), data)
-    sums = {GDA: 1e6, PAL: 1111100.0, MAL: 1111111.0}
-    for schedule, expected_sum in sums.items():
-        counts = games.remembered(schedule.memory, Rules(window=5), state)
-        np.testing.assert_allclose(counts, expected_sum * world.transition)
+    rules = Rules(samples_per_round=100, window=3)
+    state = State(Players(nu, world.transition))
+    for _ in range(5):  # 500 transitions, then 100 each
+        state = played(world, MAL, state, rules)
+    for schedule, num in {GDA: 100, PAL: 300, MAL: 900}.items():
+        counts = games.remembered(schedule.memory, state)
+        np.testing.assert_allclose(counts.sum(axis=(1, 2, 3)), num)
+    np.testing.assert_array_equal(games.remembered(GDA.memory, state), state.recent[-1])
 
 
 def test_conservative_is_between_a_step_and_convergence(world: MDP) -> None:
@@ -192,33 +196,35 @@ def test_leaders_make_steady_progress_and_best_responders_do_not() -> None:
         name: run(world, name, SCHEDULES[name], Rules(samples_per_round=200), 60, 0)
         for name in ("gda", "br", "pal", "mal")
     }
+    lasting = {name: np.isfinite(one.rounds_to_stay).mean() for name, one in course.items()}
+    assert min(lasting["pal"], lasting["mal"]) == 1.0
+    assert lasting["br"] < 0.9
     for name in ("pal", "mal"):
-        assert np.isfinite(course[name].rounds_to_stay).mean() > 0.95
         assert not (course[name].period > 1).any()
-    assert np.isfinite(course["gda"].rounds_to_stay).mean() < 0.5
     assert (course["br"].period > 1).any()
-    assert np.isfinite(course["br"].rounds_to_stay).mean() < 0.5
-    pal, _ = backsliding(-course["pal"].seen.policy_objective)
-    mal, _ = backsliding(course["mal"].seen.model_objective)
+    rounds = {name: np.median(one.rounds_to_equilibrium) for name, one in course.items()}
+    assert rounds["gda"] > 3.0 * max(rounds["pal"], rounds["mal"])
+    pal = backsliding(-course["pal"].seen.policy_objective)
+    mal = backsliding(course["mal"].seen.model_objective)
     assert max(np.median(pal), np.median(mal)) < 0.01
-    regret = {name: one.seen.regret[-1].mean() for name, one in course.items()}
-    assert regret["br"] > 10.0 * max(regret["pal"], regret["mal"])
+    regret = {name: one.seen.regret[-20:].mean() for name, one in course.items()}
+    assert regret["br"] > 3.0 * max(regret["pal"], regret["mal"])
 
 
 def test_when_something_holds() -> None:
-    holds = np.array([[0, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]], bool)
-    np.testing.assert_array_equal(first_time(holds), [2, 1, np.inf, 1])
-    np.testing.assert_array_equal(settled(holds), [2, 1, np.inf, np.inf])
+    holds = np.array([[0, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 0]], bool)
+    np.testing.assert_array_equal(first_time(holds), [2, 1, 3, 1])
+    np.testing.assert_array_equal(settled(holds, 1), [2, 1, 3, np.inf])
+    np.testing.assert_array_equal(settled(holds, 2), [2, 1, np.inf, np.inf])
+    np.testing.assert_array_equal(settled(holds, 3), [np.inf, 1, np.inf, np.inf])
 
 
 def test_periods_are_found() -> None:
-    beat = np.array([[0.0, 0.0, k] for k in range(12)])
-    tables = [np.array([0.0, k % 2, beat[k, 2]]).reshape(3, 1, 1, 1) for k in range(12)]
-    np.testing.assert_array_equal(periods(tables), [1, 2, 0])
+    beats = [[0.0, k % 2, k, k // 2 % 2] for k in range(12)]  # the last: 0 0 1 1 0 0 1 1 …
+    tables = [np.array(beat).reshape(4, 1, 1, 1) for beat in beats]
+    np.testing.assert_array_equal(periods(tables), [1, 2, 0, 4])
 
 
 def test_backsliding_counts_rises() -> None:
     curve = np.array([[np.nan, np.nan], [3.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
-    rises, often = backsliding(curve)
-    np.testing.assert_allclose(rises, [1 / 3, 1 / 2])
-    np.testing.assert_allclose(often, [1 / 2, 1 / 2])
+    np.testing.assert_allclose(backsliding(curve), [1 / 3, 1 / 2])

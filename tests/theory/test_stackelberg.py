@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from duopoly.theory import leaders
 from duopoly.theory import stackelberg as s
 from duopoly.theory.leaders import (
     Setting,
@@ -24,8 +25,7 @@ def game_of(num_clusters: int, prior_weight: float) -> s.Game:
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    error = np.linalg.norm((found - expected).reshape(NUM_GAMES, -1), axis=1)
-    return float(np.max(error / np.linalg.norm(expected.reshape(NUM_GAMES, -1), axis=1)))
+    return float(np.max(leaders.relative_error(found, expected)))
 
 
 @pytest.fixture
@@ -54,11 +54,32 @@ def test_model_leaders_total_derivative(num_clusters, prior_weight) -> None:
 
 
 @pytest.mark.parametrize(("num_clusters", "prior_weight"), MODELS)
-def test_implicit_term_is_a_policy_gradient_for_surprise(num_clusters, prior_weight, theta) -> None:
+def test_implicit_term_solves_the_followers_hessian(num_clusters, prior_weight, theta) -> None:
+    """−(∂_θ∇_φℓ)ᵀ (∇²_φℓ)⁺ ∇_φJ with dense matrices, all of them by finite differences."""
     game = game_of(num_clusters, prior_weight)
-    world = game.world._replace(reward=s.surprise_reward(game, theta))
-    paid = (1.0 - game.world.discount)[:, None, None] * s.policy_gradient(world, s.softmax(theta))
-    np.testing.assert_allclose(paid, s.implicit_policy(game, theta), atol=1e-12)
+    phi = np.log(s.fitted_rows(game, theta))
+
+    def slope(phi: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        rows, visits = s.softmax(phi), s.occupancy(game.world, s.softmax(theta))
+        pulled = game.pull * (rows - 1.0 / NUM_STATES)
+        return s.by_cluster(game, visits)[..., None] * rows - s.seen_rows(game, visits) + pulled
+
+    def derivatives(function, x: np.ndarray) -> np.ndarray:
+        size = int(np.prod(x.shape[1:]))
+        rises = []
+        for k in range(size):
+            step = 1e-5 * np.eye(size)[k].reshape(x.shape[1:])
+            rise = function(x + step) - function(x - step)
+            rises.append(rise.reshape(NUM_GAMES, -1) / 2e-5)
+        return np.stack(rises, axis=1)
+
+    hessian = derivatives(lambda x: slope(x, theta), phi)
+    mixed = derivatives(lambda x: slope(phi, x), theta)
+    pi = s.softmax(theta)
+    by_model = derivatives(lambda x: s.objective(s.modelled(game, s.softmax(x)), pi), phi)
+    v = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True) @ by_model
+    found = s.implicit_policy(game, theta).reshape(NUM_GAMES, -1)
+    np.testing.assert_allclose(-(mixed @ v)[..., 0], found, atol=1e-6 * np.abs(by_model).max())
 
 
 @pytest.mark.parametrize("num_clusters", [1, 2, 4])
@@ -82,7 +103,7 @@ def test_unrolled_derivative_is_that_of_the_unrolled_game(theta) -> None:
         return s.objective(s.modelled(game, s.softmax(phi)), s.softmax(x))
 
     exact = finite_differences(played, theta)
-    unrolled = s.implicit_policy(game, theta, (num_steps, rate))
+    unrolled = s.unrolled_policy(game, theta, num_steps, rate)
     assert relative_error(s.first_order_policy(game, theta) + unrolled, exact) < 1e-7
 
 
@@ -90,7 +111,7 @@ def test_unrolling_further_comes_nearer(theta) -> None:
     game = game_of(2, 0.0)
     full = s.implicit_policy(game, theta)
     errors = [
-        relative_error(s.implicit_policy(game, theta, (k, 2.0)), full) for k in (1, 10, 100, 1000)
+        relative_error(s.unrolled_policy(game, theta, k, 2.0), full) for k in (1, 10, 100, 1000)
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-3
@@ -131,6 +152,7 @@ def test_leaders_differ_only_where_the_model_cannot_be_right() -> None:
     right = compare_policy_leaders(world, Setting("right", 4, 0.0), num_steps=40)
     wrong = compare_policy_leaders(world, Setting("wrong", 1, 0.0), num_steps=40)
     np.testing.assert_allclose(right.cosine, 1.0, atol=1e-10)
+    assert max(right.error.max(), wrong.error.max()) < 1e-7
     np.testing.assert_allclose(right.score[0], right.score[1], atol=1e-6)
     assert wrong.cosine.min() < 0.97
     assert wrong.score[1].mean() > wrong.score[0].mean()

@@ -93,7 +93,7 @@ class Theory:
 
     games: int = _between(10, 10**6, 10_000)
     """Random games per bound and seed; five seeds are tried."""
-    states: int = _between(3, 200, 6)
+    states: int = _between(3, 64, 6)
     """States of each game."""
     seed: int = _between(0, MAX_SEED - 4, 0)
     """First of the five seeds."""

@@ -1,5 +1,6 @@
 """The figures of ``docs/theory.md``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,17 +11,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from duopoly.app.plot import COLOURS
-from duopoly.app.theory import UNROLLED_STEPS, Study
+from duopoly.app.theory_study import SEARCH_DISCOUNTS, UNROLLED_STEPS, Study
 from duopoly.theory.bounds import BOUNDS
 from duopoly.theory.equilibria import MODEL_EPSILON, POLICY_EPSILON, Course
+from duopoly.theory.leaders import Comparison
 
 SHOWN: Final = ("gda", "br", "pal", "mal")
 INK: Final = "#333333"
 SOFT: Final = "#9db8d2"
+BLUE: Final = "#1f6fb4"
+RED: Final = "#d1495b"
+SETTING_COLOURS: Final[tuple[str, ...]] = ("#7a7a7a", "#e39b26", BLUE, RED)
 
 
 def draw_all(found: Study, out: Path) -> None:
-    """Draw every figure into a directory that exists."""
+    """Draws every figure into a directory that exists."""
     for name, draw in {
         "tightness": draw_tightness,
         "discount": draw_discount,
@@ -29,74 +34,86 @@ def draw_all(found: Study, out: Path) -> None:
     }.items():
         figure = draw(found)
         FigureCanvasAgg(figure)
-        figure.savefig(out / f"{name}.png", dpi=110)
+        figure.savefig(out / f"{name}.png", dpi=100)
 
 
 def plain(axes: Axes) -> None:
-    """Remove what carries no information."""
+    """Removes what carries no information."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, alpha=0.25, linewidth=0.6)
 
 
 def draw_tightness(found: Study) -> Figure:
-    """Left over right of every bound: random games as bars, worst cases as points."""
-    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+    """Draws left over right of every bound: random games as bars, worst cases as circles."""
+    figure = Figure(figsize=(9.0, 5.4), layout="constrained")
     axes = figure.subplots()
     names = [bound.name for bound in BOUNDS]
-    discounts = sorted({find.discount for find in found.finds})
+    shades = [(0.95 - 0.14 * k, 0.45 - 0.1 * k, 0.35 - 0.03 * k) for k in range(5)]
     for i, name in enumerate(names):
         ratio = np.concatenate([one.ratio[i] for one in found.sweeps])
         shown = ratio[ratio > 0.0] if np.any(ratio > 0.0) else ratio
         low, median, high = np.quantile(shown, [0.05, 0.5, 0.95])
         axes.plot([low, high], [i, i], color=SOFT, linewidth=7, solid_capstyle="butt")
         axes.plot(median, i, "|", color=INK, markersize=11)
-        axes.plot(ratio.max(), i, "x", color=INK, markersize=6)
-        for k, discount in enumerate(discounts):
-            found_here = [f.ratio for f in found.finds if (f.bound, f.discount) == (name, discount)]
-            size = 4.0 + 1.5 * k
-            axes.plot(found_here, [i], "o", color="#d1495b", markersize=size, fillstyle="none")
+        axes.plot(ratio.max(), i, "x", color=INK, markersize=6, zorder=4)
+        for k, discount in enumerate(SEARCH_DISCOUNTS):
+            tightest = [f.ratio for f in found.finds if (f.bound, f.discount) == (name, discount)]
+            axes.plot(tightest, [i], "o", color=shades[k], markersize=7, fillstyle="none")
     axes.plot([], [], color=SOFT, linewidth=7, label="random games, 5 to 95 %")
-    axes.plot([], [], "|", color=INK, label="their median")
-    axes.plot([], [], "x", color=INK, label="their largest")
-    label = f"found by search, γ = {', '.join(f'{d:g}' for d in discounts)} (small to large)"
-    axes.plot([], [], "o", color="#d1495b", fillstyle="none", label=label)
+    axes.plot([], [], "|", color=INK, markersize=11, label="their median")
+    axes.plot([], [], "x", color=INK, label="the tightest of them")
+    for shade, discount in zip(shades, SEARCH_DISCOUNTS, strict=True):
+        axes.plot(
+            [], [], "o", color=shade, fillstyle="none", label=f"found by search, γ = {discount:g}"
+        )
     axes.axvline(1.0, color=INK, linewidth=1.0)
     axes.set_xscale("log")
-    axes.set_xlim(1e-5, 1.6)
+    axes.set_xlim(3e-6, 1.6)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("left side / right side (1: the bound is attained)")
+    axes.set_xlabel("left side / right side (1: the bound is attained; above 1: violated)")
+    num_games = sum(one.left.shape[1] for one in found.sweeps)
+    axes.set_title(f"How tight each bound is, {num_games:,} random games", fontsize=11)
     plain(axes)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
 def draw_discount(found: Study) -> Figure:
-    """How tight the two simulation lemmas in terms of ε_M get, against the discount."""
-    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    """Draws how tight the two simulation lemmas in terms of ε_M get, against the discount."""
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
     grid = np.linspace(0.45, 0.995, 200)
-    axes.plot(grid, np.sqrt(1.0 - grid), color=INK, linewidth=1.0, label="√(1 − γ)")
     for name, colour, text in (
-        ("simulation, divergence", "#1f6fb4", "γ R/(1−γ)² √(ε/2), found"),
-        ("simulation, stopped", "#d1495b", "γ R/(1−γ)^1.5 √(ε/2), found"),
+        (
+            "simulation, stopped",
+            RED,
+            r"$\gamma R_{max}(1-\gamma)^{-3/2}\sqrt{\varepsilon_M/2}$ (here)",
+        ),
+        (
+            "simulation, divergence",
+            BLUE,
+            r"$\gamma R_{max}(1-\gamma)^{-2}\sqrt{\varepsilon_M/2}$ (the paper's order)",
+        ),
     ):
         points = [(f.discount, f.ratio) for f in found.finds if f.bound == name]
         axes.plot(*zip(*points, strict=True), "o", color=colour, label=text)
-    axes.set_xlabel("discount γ")
-    axes.set_ylabel("|J(π,M) − J(π,M̂)| / bound")
+    axes.plot(grid, np.sqrt(1.0 - grid), color=INK, linewidth=1.0, label=r"$\sqrt{1-\gamma}$")
+    axes.set_xlabel(r"discount $\gamma$")
+    axes.set_ylabel(r"largest $|J(\pi,M)-J(\pi,\hat M)|$ / bound, found")
     axes.set_ylim(0.0, 1.05)
+    axes.set_title("The usual bound in terms of the model's loss cannot be attained", fontsize=11)
     plain(axes)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.72))
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
 def draw_schedules(found: Study) -> Figure:
-    """Share of games in equilibrium, mean regret, and one game in which BR goes round."""
-    figure = Figure(figsize=(9.0, 8.2), layout="constrained")
+    """Draws the share of games in equilibrium, the mean regret, and one game where BR cycles."""
+    figure = Figure(figsize=(9.5, 9.0), layout="constrained")
     grid = figure.subplots(3, 2, sharex=True)
     by_name = {(c.name, c.is_sampled): c for c in found.courses}
-    cycling = int(np.argmax(by_name["br", False].period > 1))
+    swinging = most_swinging(by_name["br", False])
     for column, is_sampled in enumerate((False, True)):
         for name in (*SHOWN, "br, all data"):
             course = by_name[name, is_sampled]
@@ -107,21 +124,32 @@ def draw_schedules(found: Study) -> Figure:
             grid[0, column].plot(rounds, equilibrium_share(course), **style)
             grid[1, column].plot(rounds, np.mean(course.seen.regret, axis=1), **style)
             if name in SHOWN:
-                returns = course.seen.real_return[:, cycling]
+                returns = course.seen.real_return[:, swinging]
                 grid[2, column].plot(rounds, returns, linewidth=1.0, **style)
         grid[0, column].set_title("sampled data" if is_sampled else "exact data")
+        grid[0, column].set_ylim(-0.03, 1.05)
         grid[1, column].set_yscale("log")
-        grid[1, column].set_ylim(1e-5, 1.0)
+        grid[1, column].set_ylim(1e-6, 1.0)
         grid[2, column].set_xlabel("round")
-    epsilon = f"ε_π ≤ {POLICY_EPSILON:g}, ε_M ≤ {MODEL_EPSILON:g}"
-    grid[0, 0].set_ylabel(f"share of games in\nequilibrium ({epsilon})")
-    grid[1, 0].set_ylabel("mean regret · (1−γ)/R_max")
-    grid[2, 0].set_ylabel("J(π, M) · (1−γ)/R_max,\none game in which BR cycles")
+    epsilon = (
+        rf"($\varepsilon_\pi \leq {POLICY_EPSILON:g}$, $\varepsilon_M \leq {MODEL_EPSILON:g}$ nats)"
+    )
+    grid[0, 0].set_ylabel(f"share of games in equilibrium\n{epsilon}")
+    grid[1, 0].set_ylabel("mean regret\n" + r"(share of $R_{max}/(1-\gamma)$)")
+    grid[2, 0].set_ylabel(
+        "one game, in which BR swings most:\n" + r"$J(\pi, M)\,(1-\gamma)/R_{max}$"
+    )
     for axes in grid.flat:
         plain(axes)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     return figure
+
+
+def most_swinging(course: Course) -> int:
+    """Returns the game whose real return varies most in the second half."""
+    late = course.seen.real_return[len(course.seen.real_return) // 2 :]
+    return int(np.argmax(np.ptp(late, axis=0)))
 
 
 def equilibrium_share(course: Course) -> Float[np.ndarray, " T"]:
@@ -132,35 +160,52 @@ def equilibrium_share(course: Course) -> Float[np.ndarray, " T"]:
 
 
 def draw_leaders(found: Study) -> Figure:
-    """What the implicit term changes: error of approximations, real scores, the leader's loss."""
-    figure = Figure(figsize=(11.0, 3.7), layout="constrained")
+    """Draws what the implicit term changes: error of approximations, and real scores."""
+    figure = Figure(figsize=(12.0, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    low, median, high = np.quantile(found.unrolled_error, [0.05, 0.5, 0.95], axis=1)
-    steps = np.maximum(UNROLLED_STEPS, 0.5)
-    left.fill_between(steps, low, high, color=SOFT, alpha=0.6, label="5 to 95 % of games")
-    left.plot(steps, median, "o-", color="#1f6fb4", markersize=4, label="median")
-    left.set_xscale("log")
-    left.set_yscale("log")
-    left.set_ylim(1e-10, 2.0)
-    left.set_xticks([0.5, 1, 10, 100, 1000], ["first\norder", "1", "10", "100", "1000"])
-    left.set_xlabel("unrolled steps of the follower")
-    left.set_ylabel("relative error of dJ/dθ")
-    left.legend(frameon=False, fontsize=8)
-    colours = ("#7a7a7a", "#e39b26", "#1f6fb4", "#d1495b")
-    for one, colour in zip(found.policy_leaders, colours, strict=True):
-        middle.plot(
-            one.score[0], one.score[1], ".", color=colour, label=one.setting.name, alpha=0.6
-        )
-    for one, colour in zip(found.model_leaders, colours, strict=True):
-        right.plot(one.score[0], one.score[1], ".", color=colour, label=one.setting.name, alpha=0.6)
-    for axes, title in ((middle, "policy leads (PAL)"), (right, "model leads (MAL)")):
-        axes.plot([-1.0, 1.0], [-1.0, 1.0], color=INK, linewidth=0.8)
-        axes.set_xlim(-0.55, 1.05)
-        axes.set_ylim(-0.55, 1.05)
-        axes.set_title(title)
-        axes.set_xlabel("real score, first order")
-        axes.set_ylabel("real score, total derivative")
-    middle.legend(frameon=False, fontsize=8, loc="lower right")
+    draw_unrolled(left, found.unrolled_error)
+    colour_of = dict(
+        zip((one.setting.name for one in found.policy_leaders), SETTING_COLOURS, strict=True)
+    )
+    for axes, title, comparisons in (
+        (middle, "The policy leads (PAL)", found.policy_leaders),
+        (right, "The model leads (MAL)", found.model_leaders),
+    ):
+        draw_scores(axes, comparisons, colour_of)
+        axes.set_title(title, fontsize=11)
+    handles, labels = middle.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower right", ncols=4, frameon=False, title="the model"
+    )
     for axes in (left, middle, right):
         plain(axes)
     return figure
+
+
+def draw_unrolled(axes: Axes, error: Float[np.ndarray, "K N"]) -> None:
+    """Draws the error of unrolled derivatives against the number of steps."""
+    low, median, high = np.quantile(error, [0.05, 0.5, 0.95], axis=1)
+    steps = np.maximum(UNROLLED_STEPS, 0.4)
+    axes.fill_between(steps, low, high, color=SOFT, alpha=0.6, label="5 to 95 % of games")
+    axes.plot(steps, median, "o-", color=BLUE, markersize=4, label="median")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(1e-10, 2.0)
+    axes.set_xticks([0.4, 3, 30, 300], ["0: first\norder", "3", "30", "300"], minor=False)
+    axes.set_xlabel("unrolled steps of the follower")
+    axes.set_ylabel(r"relative error of $dJ/d\theta$")
+    axes.set_title("PAL's gradient, model of 2 clusters", fontsize=11)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def draw_scores(axes: Axes, comparisons: list[Comparison], colour_of: Mapping[str, str]) -> None:
+    """Draws the real score a leader reaches by one gradient against that by the other."""
+    for one in comparisons:
+        name = one.setting.name
+        axes.plot(*one.score, ".", color=colour_of[name], label=name, alpha=0.6)
+    lowest = min(0.0, *(float(one.score.min()) for one in comparisons)) - 0.05
+    axes.plot([lowest, 1.0], [lowest, 1.0], color=INK, linewidth=0.8)
+    axes.set_xlim(lowest, 1.05)
+    axes.set_ylim(lowest, 1.05)
+    axes.set_xlabel("real score, first-order gradient\n(0: uniform policy, 1: best)")
+    axes.set_ylabel("real score, total derivative")

@@ -131,7 +131,7 @@ def trajectory_divergence(s: Situation) -> Float[Numbers, " N"]:
 
 
 def comparator(mdp: MDP, s: Situation, num_iterations: int) -> Float[Numbers, "N S A"]:
-    """Return the best policy of a world among (1−α) π + α ν, ν any policy; all of them at α = 1."""
+    """Returns the best policy of a world among (1−α) π + α ν, ν any policy: among all at α = 1."""
     nearby = anchored(mdp, s.policy, s.radius)
     return blend(s.policy, optimal_policy(nearby, num_iterations), s.radius)
 
@@ -166,23 +166,13 @@ def sharp_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]
     return gap + simulation_stopped(s) + transfer(s, num_iterations)
 
 
-def trust_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]:
-    """Theorem 1, local, with nothing in it that π's own data cannot tell.
-
-    ε_π + 2 γ R_max/(1−γ)^(3/2) √(ε_M/2) + 2 R_max/(1−γ) · γα / (1 − γ + γα)
-    """
-    gap, discount = policy_gap(s, num_iterations), s.real.discount
-    moved = discount * s.radius / (1.0 - discount + discount * s.radius)
-    return gap + 2.0 * simulation_stopped(s) + 2.0 * s.reward_max / (1.0 - discount) * moved
-
-
 def everywhere(s: Situation) -> Situation:
-    """Return the situation with every policy within reach (α = 1)."""
+    """Returns the situation with every policy within reach (α = 1)."""
     return s._replace(radius=namespace(s.radius).ones_like(s.radius))
 
 
 def bounds(num_iterations: int = 100) -> tuple[Bound, ...]:
-    """List all the claims; ``num_iterations`` of policy iteration find the best policies."""
+    """Lists all the claims; ``num_iterations`` of policy iteration find the best policies."""
     n = num_iterations
     lemmas = (
         Bound("simulation, uniform", "Lemma 1, Eq. 2", return_gap, simulation_uniform),
@@ -213,12 +203,6 @@ def bounds(num_iterations: int = 100) -> tuple[Bound, ...]:
             "Theorem 1, local",
             lambda s: regret(s, n),
             lambda s: equilibrium_bound(s, n),
-        ),
-        Bound(
-            "equilibrium, trusted",
-            "Theorem 1, local",
-            lambda s: regret(s, n),
-            lambda s: trust_bound(s, n),
         ),
     )
 

@@ -22,7 +22,7 @@ def simplex(
     shape: tuple[int, ...],
     concentration: Float[np.ndarray, "..."] | float,
 ) -> Float[np.ndarray, "..."]:
-    """Draw distributions over the last axis from a symmetric Dirichlet."""
+    """Draws distributions over the last axis from a symmetric Dirichlet."""
     weight = rng.standard_gamma(np.broadcast_to(concentration, shape)) + 1e-300
     return weight / weight.sum(axis=-1, keepdims=True)
 
@@ -84,6 +84,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
 }
 
 
+def equal_shares(num_games: int) -> list[int]:
+    """Returns how many games each family contributes."""
+    return np.diff(np.linspace(0, num_games, len(FAMILIES) + 1).astype(int)).tolist()
+
+
 def random_worlds(
     rng: np.random.Generator,
     num_games: int,
@@ -92,7 +97,7 @@ def random_worlds(
     num_actions: int = NUM_ACTIONS,
     discounts: tuple[float, float] = DISCOUNTS,
 ) -> MDP:
-    """Draw worlds of a family, rewards in [0, 1] (a third of them only 0 or 1), starts and γ."""
+    """Draws worlds of a family, rewards in [0, 1] (a third of them only 0 or 1), starts and γ."""
     transition = family(rng, num_games, num_states, num_actions)
     reward = rng.random((num_games, num_states, num_actions))
     is_binary = rng.random((num_games, 1, 1)) < 1.0 / 3.0
@@ -103,7 +108,7 @@ def random_worlds(
 
 
 def wrong_models(rng: np.random.Generator, mdp: MDP, family: Family) -> MDP:
-    """Draw models of the worlds: each mixes in another world, by a share from 1e-4 to 1.
+    """Draws models of the worlds: each mixes in another world, by a share from 1e-4 to 1.
 
     Most models also leak a little probability to every state; the others may rule out what can
     happen, an infinite divergence.

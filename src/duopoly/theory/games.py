@@ -10,7 +10,7 @@ from jaxtyping import Float
 from duopoly.game import Memory, Move, Schedule
 from duopoly.settings import Degree, Effort
 from duopoly.theory.distances import expected, kl_divergence
-from duopoly.theory.mdp import MDP, objective, occupancy, optimal_policy
+from duopoly.theory.mdp import MDP, objective, occupancy
 from duopoly.theory.players import (
     acting,
     best_model,
@@ -21,6 +21,8 @@ from duopoly.theory.players import (
 
 Table = Float[np.ndarray, "N S A S"]
 EFFORT: Final = Effort(step=1, conservative=5, convergence=25)
+FIRST_ROUND: Final = 5
+"""Times as many data in the first round."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Rules:
     """How far the players go, and what they see."""
 
     samples_per_round: int = 100
-    """Real transitions per round; the first round has five times as many."""
+    """Real transitions per round; the first round has `FIRST_ROUND` times as many."""
     is_sampled: bool = False
     """Whether the data are drawn at random, or their expectation is handed over."""
     floor: float = 0.05
     """ξ, the share of actions that stay uniform."""
-    pseudo_count: float = 1.0
+    pseudo_count: float = 0.1
     """κ, how many observations the model's prior is worth in every (s, a)."""
     policy_step: float = 1.0
     """η of one natural gradient step."""
@@ -57,8 +59,10 @@ class State:
     """What a game carries from round to round."""
 
     players: Players
-    data: tuple[Table, ...] = ()
-    """Counts of every round so far, the latest last."""
+    recent: tuple[Table, ...] = ()
+    """Counts of the rounds that a window remembers, the latest last."""
+    total: Table | float = 0.0
+    """Counts of all rounds so far, added up."""
     num_fits: int = 0
     """How often the model has been fitted."""
 
@@ -83,7 +87,7 @@ class Observation(NamedTuple):
 def play(
     world: MDP, prior: Table, schedule: Schedule, rules: Rules, num_rounds: int, seed: int
 ) -> Iterator[tuple[State, Observation]]:
-    """Play rounds of a schedule on all worlds at once; the model starts as its prior."""
+    """Plays rounds of a schedule on all worlds at once; the model starts as its prior."""
     rng = np.random.default_rng(seed)
     uniform = np.full_like(world.reward, 1.0 / world.reward.shape[-1])
     state = State(Players(uniform, prior))
@@ -101,7 +105,7 @@ def play_round(
     rules: Rules,
     state: State,
 ) -> tuple[State, dict[Move, Float[np.ndarray, " N"]]]:
-    """Play one round, stage by stage: moves of one stage all see the players as it began.
+    """Plays one round, stage by stage: moves of one stage all see the players as it began.
 
     As in the deep game, an improvement waits until there is a fitted model to play against. Returns
     also what each mover's objective was when it began to move.
@@ -112,11 +116,13 @@ def play_round(
         for move in stage:
             match move:
                 case Move.COLLECT:
-                    data = (*state.data, collect(rng, world, rules, before, len(state.data)))
-                    state = dataclasses.replace(state, data=data)
+                    is_first = not state.recent
+                    counts = collect(rng, world, rules, before, is_first=is_first)
+                    recent = (*state.recent, counts)[-rules.window :]
+                    state = dataclasses.replace(state, recent=recent, total=state.total + counts)
                 case Move.FIT:
                     found[move] = loss_of(world, rules, before)
-                    counts = remembered(schedule.memory, rules, state)
+                    counts = remembered(schedule.memory, state)
                     target = best_model(counts, prior, rules.pseudo_count)
                     fitted = fit(before.transition, target, schedule.model_effort, rules)
                     state = with_players(state, transition=fitted)
@@ -136,7 +142,7 @@ def with_players(
     nu: Float[np.ndarray, "N S A"] | None = None,
     transition: Table | None = None,
 ) -> State:
-    """Return the state with one player renewed."""
+    """Returns the state with one player renewed."""
     old = state.players
     players = Players(
         old.nu if nu is None else nu, old.transition if transition is None else transition
@@ -145,14 +151,14 @@ def with_players(
 
 
 def collect(
-    rng: np.random.Generator, world: MDP, rules: Rules, players: Players, round_: int
+    rng: np.random.Generator, world: MDP, rules: Rules, players: Players, *, is_first: bool
 ) -> Table:
-    """Return counts of (s, a, s′) from µ^π_M.
+    """Returns counts of (s, a, s′) from µ^π_M.
 
     A walk that starts anew with probability 1 − γ after each step visits (s, a) as d^π_M does;
     samples are drawn independently from that law.
     """
-    num = rules.samples_per_round * (5 if round_ == 0 else 1)
+    num = rules.samples_per_round * (FIRST_ROUND if is_first else 1)
     weight = np.clip(occupancy(world, acting(players.nu, rules.floor)), 0.0, None)
     if not rules.is_sampled:
         return num * weight[..., None] * world.transition
@@ -163,19 +169,19 @@ def collect(
     return rng.multinomial(visits, world.transition).astype(float)
 
 
-def remembered(memory: Memory, rules: Rules, state: State) -> Table:
-    """Return the counts the model player fits."""
+def remembered(memory: Memory, state: State) -> Table:
+    """Returns the counts the model player fits."""
     match memory:
         case Memory.FRESH:
-            return state.data[-1]
+            return state.recent[-1]
         case Memory.WINDOW:
-            return np.sum(state.data[-rules.window :], axis=0)
+            return np.sum(state.recent, axis=0)
         case Memory.EVERYTHING:
-            return np.sum(state.data, axis=0)
+            return np.asarray(state.total)
 
 
 def fit(transition: Table, target: Table, degree: Degree, rules: Rules) -> Table:
-    """Move the model towards its best response, or all the way."""
+    """Moves the model towards its best response, or all the way."""
     if degree is Degree.CONVERGENCE:
         return target
     for _ in range(rules.effort.at(degree)):
@@ -186,7 +192,7 @@ def fit(transition: Table, target: Table, degree: Degree, rules: Rules) -> Table
 def improve(
     model: MDP, nu: Float[np.ndarray, "N S A"], degree: Degree, rules: Rules
 ) -> Float[np.ndarray, "N S A"]:
-    """Take natural gradient steps in the model, or solve it."""
+    """Takes natural gradient steps in the model, or solves it."""
     if degree is Degree.CONVERGENCE:
         return best_policy(model, rules.floor)
     for _ in range(rules.effort.at(degree)):
@@ -207,9 +213,9 @@ def observe(
     found: dict[Move, Float[np.ndarray, " N"]],
     best_return: Float[np.ndarray, " N"],
 ) -> Observation:
-    """Measure what no player knows: how far the pair is from an equilibrium, and from the best."""
+    """Measures what no player knows: how far the pair is from an equilibrium, and from the best."""
     unit = 1.0 - world.discount
-    unknown = np.full_like(unit, np.nan)
+    unknown: Float[np.ndarray, " N"] = np.full_like(unit, np.nan)
     model = world._replace(transition=players.transition)
     policy = acting(players.nu, rules.floor)
     best_imagined = objective(model, acting(best_policy(model, rules.floor), rules.floor))
@@ -222,8 +228,3 @@ def observe(
         model_loss=loss_of(world, rules, players),
         regret=unit * (best_return - real),
     )
-
-
-def unreachable_best(world: MDP) -> Float[np.ndarray, " N"]:
-    """Return max_π J(π, M) without any floor, normalised to [0, 1]."""
-    return (1.0 - world.discount) * objective(world, optimal_policy(world))

@@ -1,6 +1,7 @@
 """Does dropping the implicit term change the answer? Leaders that climb with it and without."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from duopoly.theory.stackelberg import (
 
 Gradient = Callable[[Float[np.ndarray, "N ..."]], Float[np.ndarray, "N ..."]]
 DISCOUNT: Final = 0.9
+NUM_CHECKED: Final = 20
+"""Games whose gradient is compared with finite differences."""
 
 
 class Setting(NamedTuple):
@@ -43,6 +46,9 @@ class Comparison(NamedTuple):
     """Between the first-order gradient and the total one, at the start."""
     cosine_real: Float[np.ndarray, " N"]
     """Between the total gradient and ∇J(π, M), at the start; NaN where the model leads."""
+    error: Float[np.ndarray, " checked"]
+    """Of the total gradient against central differences of the game solved anew, relative, at the
+    start of the first `NUM_CHECKED` games."""
     objective: Float[np.ndarray, "2 N"]
     """The leader's own objective at the end: first order, total. Larger is better for PAL (J),
     smaller for MAL (ℓ)."""
@@ -51,7 +57,7 @@ class Comparison(NamedTuple):
 
 
 def smooth_worlds(seed: int, num_games: int, num_states: int, num_actions: int = 3) -> MDP:
-    """Draw worlds in which every next state is possible, so that all divergences are finite."""
+    """Draws worlds in which every next state is possible, so that all divergences are finite."""
 
     def family(rng: np.random.Generator, n: int, s: int, a: int) -> Float[np.ndarray, "N S A S"]:
         drawn = simplex(rng, (n, s, a, s), 0.3)
@@ -64,7 +70,7 @@ def smooth_worlds(seed: int, num_games: int, num_states: int, num_actions: int =
 def ascend(
     gradient: Gradient, start: Float[np.ndarray, "N ..."], num_steps: int, rate: float = 0.1
 ) -> Float[np.ndarray, "N ..."]:
-    """Climb by Adam, whose step falls to a tenth along a line."""
+    """Climbs by Adam, whose step falls to a tenth along a line."""
     x, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for k in range(1, num_steps + 1):
         slope = gradient(x)
@@ -94,6 +100,20 @@ def cosine(a: Float[np.ndarray, "N ..."], b: Float[np.ndarray, "N ..."]) -> Floa
     return np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
+def relative_error(
+    found: Float[np.ndarray, "N ..."], exact: Float[np.ndarray, "N ..."]
+) -> Float[np.ndarray, " N"]:
+    """Distance over length, game by game."""
+    off, exact = (found - exact).reshape(len(exact), -1), exact.reshape(len(exact), -1)
+    return np.linalg.norm(off, axis=1) / np.linalg.norm(exact, axis=1)
+
+
+def first_games(game: Game) -> Game:
+    """Returns the first `NUM_CHECKED` games."""
+    world = MDP(*(x[:NUM_CHECKED] for x in game.world))
+    return game._replace(world=world, assignment=game.assignment[:NUM_CHECKED])
+
+
 def score(world: MDP, pi: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, " N"]:
     """Real return on a scale from the uniform policy (0) to the best one (1)."""
     low = objective(world, np.full_like(pi, 1.0 / pi.shape[-1]))
@@ -103,7 +123,7 @@ def score(world: MDP, pi: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, " N"]
 def compare_policy_leaders(
     world: MDP, setting: Setting, num_steps: int = 150, seed: int = 0
 ) -> Comparison:
-    """Let two PAL leaders climb J(π, M̂^π) from the uniform policy."""
+    """Lets two PAL leaders climb J(π, M̂^π) from the uniform policy."""
     game = draw_clusters(world, setting.num_clusters, setting.prior_weight, seed=seed)
 
     def total(theta: np.ndarray) -> np.ndarray:
@@ -118,6 +138,10 @@ def compare_policy_leaders(
         setting,
         cosine(first_order_policy(game, start), total(start)),
         cosine(total(start), policy_gradient(world, softmax(start))),
+        relative_error(
+            total(start)[:NUM_CHECKED],
+            finite_differences(partial(imagined_return, first_games(game)), start[:NUM_CHECKED]),
+        ),
         np.stack([imagined_return(game, end) for end in ends]),
         np.stack([score(world, softmax(end)) for end in ends]),
     )
@@ -126,7 +150,7 @@ def compare_policy_leaders(
 def compare_model_leaders(
     world: MDP, setting: Setting, num_steps: int = 150, seed: int = 0
 ) -> Comparison:
-    """Let two MAL leaders descend ℓ(M̂, µ^π) from the model fitted to the uniform policy."""
+    """Lets two MAL leaders descend ℓ(M̂, µ^π) from the model fitted to the uniform policy."""
     game = draw_clusters(world, setting.num_clusters, setting.prior_weight, seed=seed)
 
     def total(phi: np.ndarray) -> np.ndarray:
@@ -142,11 +166,15 @@ def compare_model_leaders(
         setting,
         cosine(first_order_model(game, nudged), total(nudged)),
         np.full(len(start), np.nan),
+        relative_error(
+            total(nudged)[:NUM_CHECKED],
+            finite_differences(partial(predicted_loss, first_games(game)), nudged[:NUM_CHECKED]),
+        ),
         np.stack([predicted_loss(game, end) for end in ends]),
         np.stack([score(world, answer(game, end)) for end in ends]),
     )
 
 
 def answer(game: Game, phi: Float[np.ndarray, "N C A S"]) -> Float[np.ndarray, "N S A"]:
-    """Return the policy that answers a model."""
+    """Returns the policy that answers a model."""
     return softly_optimal(game, softmax(phi))

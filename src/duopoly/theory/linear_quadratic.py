@@ -38,7 +38,7 @@ class LinearPolicy(NamedTuple):
 
 
 def discounted_lyapunov(closed: Matrix, source: Matrix, discount: float) -> Matrix:
-    """Solve X = source + γ M X Mᵀ.
+    """Solves X = source + γ M X Mᵀ.
 
     Raises:
         ValueError: the discounted sum diverges: γ ρ(M)² is not below one.
@@ -57,7 +57,7 @@ def closed_loop(world: LinearWorld, policy: LinearPolicy) -> Matrix:
 
 
 def cost_to_go(world: LinearWorld, policy: LinearPolicy) -> tuple[Matrix, float]:
-    """Return (P, c) of the value V(s) = −(sᵀ P s + c)."""
+    """Returns (P, c) of the value V(s) = −(sᵀ P s + c)."""
     running = world.state_cost + policy.gain.T @ world.action_cost @ policy.gain
     p = discounted_lyapunov(closed_loop(world, policy).T, running, world.discount)
     pushed = world.b @ policy.covariance @ world.b.T + world.noise
@@ -93,7 +93,7 @@ def state_moment(world: LinearWorld, policy: LinearPolicy) -> Matrix:
 
 
 def policy_pressure(world: LinearWorld, policy: LinearPolicy) -> tuple[Matrix, Matrix]:
-    """Return (E, H) = ((R + γBᵀPB) K + γBᵀPA, R + γBᵀPB), of which all gradients are made."""
+    """Returns (E, H) = ((R + γBᵀPB) K + γBᵀPA, R + γBᵀPB), of which all gradients are made."""
     p, _ = cost_to_go(world, policy)
     curvature = world.action_cost + world.discount * world.b.T @ p @ world.b
     return curvature @ policy.gain + world.discount * world.b.T @ p @ world.a, curvature

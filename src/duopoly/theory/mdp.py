@@ -37,7 +37,7 @@ class MDP(NamedTuple):
 
 
 def namespace(x: Numbers) -> Any:
-    """Return the library an array belongs to: NumPy, or else JAX."""
+    """Returns the library an array belongs to: NumPy, or else JAX."""
     return np if isinstance(x, np.ndarray) else jnp
 
 
@@ -47,7 +47,7 @@ def policy_transition(mdp: MDP, policy: Float[Numbers, "N S A"]) -> Float[Number
 
 
 def resolvent(mdp: MDP, policy: Float[Numbers, "N S A"]) -> Float[Numbers, "N S S"]:
-    """Return 1 − γ P^π, whose inverse sums the discounted future."""
+    """Returns 1 − γ P^π, whose inverse sums the discounted future."""
     xp = namespace(policy)
     eye = xp.eye(policy.shape[1])
     return eye[None] - mdp.discount[:, None, None] * policy_transition(mdp, policy)
@@ -87,7 +87,7 @@ def occupancy(mdp: MDP, policy: Float[Numbers, "N S A"]) -> Float[Numbers, "N S 
 def greedy(
     scores: Float[Numbers, "N S A"], policy: Float[Numbers, "N S A"] | None = None
 ) -> Float[Numbers, "N S A"]:
-    """Choose the best action everywhere; a given deterministic policy changes only for a gain."""
+    """Chooses the best action everywhere; a given deterministic policy changes only for a gain."""
     xp = namespace(scores)
     if policy is not None:
         scale = xp.max(xp.abs(scores), axis=(1, 2), keepdims=True)
@@ -97,7 +97,7 @@ def greedy(
 
 
 def optimal_policy(mdp: MDP, num_iterations: int = 100) -> Float[Numbers, "N S A"]:
-    """Return a deterministic optimal policy π* by policy iteration (Howard, 1960).
+    """Returns a deterministic optimal policy π* by policy iteration (Howard, 1960).
 
     NumPy stops once nothing changes any more; JAX takes all the iterations it is told to.
 
@@ -116,7 +116,7 @@ def optimal_policy(mdp: MDP, num_iterations: int = 100) -> Float[Numbers, "N S A
 
 
 def anchored(mdp: MDP, policy: Float[Numbers, "N S A"], radius: Float[Numbers, " N"]) -> MDP:
-    """Return the world as seen by ν when (1 − α) π + α ν is what acts, α the radius.
+    """Returns the world as seen by ν when (1 − α) π + α ν is what acts, α the radius.
 
     Optimising ν there is optimising exactly over the policies around π: those that differ from it
     on a share α of the actions. With π uniform these are the policies that keep exploring.

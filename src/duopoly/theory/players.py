@@ -24,7 +24,7 @@ def acting(nu: Policy, floor: float) -> Policy:
 
 
 def seen_by(mdp: MDP, floor: float) -> MDP:
-    """Return the world in which playing ν is playing π in the given one."""
+    """Returns the world in which playing ν is playing π in the given one."""
     uniform = np.full_like(mdp.reward, 1.0 / mdp.reward.shape[-1])
     return anchored(mdp, uniform, np.full(len(mdp.reward), 1.0 - floor))
 

@@ -45,7 +45,7 @@ class Find(NamedTuple):
 
 
 def draw(key: Key[Array, ""], num: int, num_states: int, num_actions: int) -> Parameters:
-    """Draw restarts; half of them begin with a model near the world."""
+    """Draws restarts; half of them begin with a model near the world."""
     keys = jax.random.split(key, 6)
     table = (num, num_states, num_actions)
     real = 3.0 * jax.random.normal(keys[0], (*table, num_states))
@@ -62,7 +62,7 @@ def draw(key: Key[Array, ""], num: int, num_states: int, num_actions: int) -> Pa
 
 
 def build(parameters: Parameters, discount: Float[Array, " N"]) -> Situation:
-    """Return the games that parameters stand for."""
+    """Returns the games that parameters stand for."""
     p = parameters
     real = MDP(jax.nn.softmax(p.real), jax.nn.sigmoid(p.reward), jax.nn.softmax(p.start), discount)
     model = real._replace(transition=jax.nn.softmax(p.model))
@@ -73,7 +73,7 @@ def build(parameters: Parameters, discount: Float[Array, " N"]) -> Situation:
 def climb(
     parameters: Parameters, discount: Float[Array, " N"], bound: Bound, num_steps: int
 ) -> tuple[Parameters, Float[Array, " N"]]:
-    """Raise every restart's ratio by Adam; return the best parameters seen, and their ratio."""
+    """Raises every restart's ratio by Adam; returns the best parameters seen, and their ratio."""
     optimiser = optax.adam(optax.cosine_decay_schedule(0.15, num_steps, 0.05))
 
     def total(parameters: Parameters) -> tuple[Float[Array, ""], Float[Array, " N"]]:
@@ -108,7 +108,7 @@ def worst_case(
     num_states: int = 3,
     num_actions: int = 2,
 ) -> list[Find]:
-    """Search the tightest game of one bound, for each discount."""
+    """Searches the tightest game of one bound, for each discount."""
     names = [bound.name for bound in BOUNDS]
     fast, exact = bounds(POLICY_ITERATIONS)[names.index(name)], BOUNDS[names.index(name)]
     with jax.enable_x64(True):

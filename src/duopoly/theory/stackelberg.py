@@ -47,7 +47,7 @@ class Game(NamedTuple):
 def draw_clusters(
     world: MDP, num_clusters: int, prior_weight: float, temperature: float = 0.1, seed: int = 0
 ) -> Game:
-    """Put the states of each world into clusters at random, none of them empty."""
+    """Puts the states of each world into clusters at random, none of them empty."""
     filled = np.arange(world.start.shape[1]) % num_clusters
     rng = np.random.default_rng(seed)
     cluster = rng.permuted(np.broadcast_to(filled, world.start.shape), axis=1)
@@ -61,19 +61,25 @@ def softmax(logits: Float[np.ndarray, "*rows K"]) -> Float[np.ndarray, "*rows K"
 
 
 def modelled(game: Game, rows: Float[np.ndarray, "N C A S"]) -> MDP:
-    """Return the worlds that a model's rows stand for."""
+    """Returns the worlds that a model's rows stand for."""
     return game.world._replace(transition=np.einsum("nsc,ncat->nsat", game.assignment, rows))
 
 
 def by_cluster(game: Game, weight: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, "N C A"]:
-    """Sum over the states of each cluster."""
+    """Sums over the states of each cluster."""
     return np.einsum("nsc,nsa->nca", game.assignment, weight)
+
+
+def seen_rows(game: Game, visits: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, "N C A S"]:
+    """Σ_{s∈c} µ(s,a) P(·|s,a): the data of each row of the model."""
+    moves = visits[..., None] * game.world.transition
+    return np.einsum("nsc,nsat->ncat", game.assignment, moves)
 
 
 def fitted_rows(game: Game, theta: PolicyLogits) -> Float[np.ndarray, "N C A S"]:
     """argmin of the model's loss as follower: each row is its data's mean, pulled to uniform."""
     visits = occupancy(game.world, softmax(theta))
-    joint = np.einsum("nsc,nsa,nsat->ncat", game.assignment, visits, game.world.transition)
+    joint = seen_rows(game, visits)
     joint = joint + game.pull / joint.shape[-1]
     return joint / joint.sum(axis=-1, keepdims=True)
 
@@ -98,62 +104,70 @@ def first_order_policy(game: Game, theta: PolicyLogits) -> PolicyLogits:
     return policy_gradient(modelled(game, fitted_rows(game, theta)), softmax(theta))
 
 
-def implicit_policy(
-    game: Game, theta: PolicyLogits, unrolled: tuple[int, float] | None = None
-) -> PolicyLogits:
+def implicit_policy(game: Game, theta: PolicyLogits) -> PolicyLogits:
     """(dφ*/dθ)ᵀ ∂J/∂φ by the implicit function theorem.
 
     With v = (∇²_φ ℓ)⁻¹ ∇_φ J it is ∇_θ Σ µ_θ(s,a) r(s,a), r = ⟨P(·|s,a) − P̂(·|s,a), v(c,a)⟩ held
-    fixed: an ordinary policy gradient in the real world.
-
-    Args:
-        unrolled: (K, β) for the derivative through K gradient steps of a follower that starts at
-            its answer, instead of the full one. Each row steps by β over the weight of its data,
-            φ ← φ − β D ∇_φ ℓ, so v = β Σ_{k<K} (1 − β D ∇²ℓ)^k D ∇_φ J, which tends to the full v
-            for 0 < β < 4: a row's Fisher matrix has no eigenvalue above one half.
+    fixed: an ordinary policy gradient in the real world. A softmax row has the Hessian
+    (µ + κ′)(diag P̂ − P̂P̂ᵀ), which ∇_φ J = γ/(1−γ) d̂ (diag P̂ − P̂P̂ᵀ) V̂ shares, so v is proportional to
+    V̂ in every row.
     """
-    pi, rows = softmax(theta), fitted_rows(game, theta)
-    model, odds = modelled(game, rows), odds_of(game)
-    future = value(model, pi)
-    centred = future[:, None, None] - np.einsum("ncat,nt->nca", rows, future)[..., None]
-    imagined = by_cluster(game, occupancy(model, pi))
-    slope = odds[..., None] * imagined[..., None] * rows * centred
-    weight = by_cluster(game, occupancy(game.world, pi)) + game.pull
-    fisher = rows[..., None] * np.eye(rows.shape[-1]) - rows[..., None] * rows[..., None, :]
-    if unrolled is None:
-        # Adding ones fills the direction in which a softmax does not change, along which nothing
-        # pulls: ∇²ℓ = (µ + κ′)(diag P̂ − P̂P̂ᵀ) has no other null space.
-        v = np.linalg.solve(fisher + 1.0, slope[..., None])[..., 0] / weight[..., None]
-    else:
-        num_steps, rate = unrolled
-        v = np.zeros_like(slope)
-        for _ in range(num_steps):
-            v = v + rate * (slope / weight[..., None] - (fisher @ v[..., None])[..., 0])
-    error = game.world.transition - model.transition
-    reward = np.einsum("nsat,nsc,ncat->nsa", error, game.assignment, v)
-    unit = (1.0 - game.world.discount)[:, None, None]
-    return unit * policy_gradient(game.world._replace(reward=reward), pi)
-
-
-def surprise_reward(game: Game, theta: PolicyLogits) -> Float[np.ndarray, "N S A"]:
-    """What the implicit term pays the policy for, in closed form.
-
-        r(s,a) = γ/(1−γ) · d̂(c,a) / (µ(c,a) + κ′) · Σ_s′ (P − P̂)(s′|s,a) V̂(s′)
-
-    with µ(c,a) and d̂(c,a) the real and the imagined visits of the cluster of s: the policy is paid
-    for visits that teach the model to promise more.
-    """
-    pi = softmax(theta)
     model = modelled(game, fitted_rows(game, theta))
+    future = value(model, softmax(theta))
+    v = teaching(game, model, theta)[..., None] * future[:, None, None]
+    return paid_gradient(game, model, theta, v)
+
+
+def unrolled_policy(game: Game, theta: PolicyLogits, num_steps: int, rate: float) -> PolicyLogits:
+    """∂J/∂φ through K gradient steps of a follower that starts at its answer.
+
+    Each row steps by β over the weight of its data, φ ← φ − β D ∇_φ ℓ, so
+    v = β Σ_{k<K} (1 − β D ∇²ℓ)^k D ∇_φ J, which tends to that of `implicit_policy` for 0 < β < 4: a
+    row's Fisher matrix has no eigenvalue above one half.
+    """
+    rows = fitted_rows(game, theta)
+    model = modelled(game, rows)
+    future = value(model, softmax(theta))
+    slope = teaching(game, model, theta)[..., None] * fisher_times(rows, future[:, None, None])
+    v = np.zeros_like(slope)
+    for _ in range(num_steps):
+        v = v + rate * (slope - fisher_times(rows, v))
+    return paid_gradient(game, model, theta, v)
+
+
+def teaching(game: Game, model: MDP, theta: PolicyLogits) -> Float[np.ndarray, "N C A"]:
+    """γ/(1−γ) · d̂(c,a) / (µ(c,a) + κ′): imagined visits of a row over the weight of its data."""
+    pi = softmax(theta)
     imagined, real = (by_cluster(game, occupancy(m, pi)) for m in (model, game.world))
-    share = np.einsum("nsc,nca->nsa", game.assignment, imagined / (real + game.pull))
+    odds = game.world.discount / (1.0 - game.world.discount)
+    return odds[:, None, None] * imagined / (real + game.pull)
+
+
+def fisher_times(
+    rows: Float[np.ndarray, "N C A S"], v: Float[np.ndarray, "N #C #A S"]
+) -> Float[np.ndarray, "N C A S"]:
+    """(diag P̂ − P̂P̂ᵀ) v, row by row."""
+    return rows * (v - np.sum(rows * v, axis=-1, keepdims=True))
+
+
+def paid_gradient(
+    game: Game, model: MDP, theta: PolicyLogits, v: Float[np.ndarray, "N C A S"]
+) -> PolicyLogits:
+    """Returns the real policy gradient, normalised, for the reward ⟨P − P̂, v⟩."""
+    reward = surprise_reward(game, model, v)
+    unit = (1.0 - game.world.discount)[:, None, None]
+    return unit * policy_gradient(game.world._replace(reward=reward), softmax(theta))
+
+
+def surprise_reward(
+    game: Game, model: MDP, v: Float[np.ndarray, "N C A S"]
+) -> Float[np.ndarray, "N S A"]:
+    """⟨P(·|s,a) − P̂(·|s,a), v(c,a)⟩, c the cluster of s.
+
+    At the exact v the policy is paid for visits that teach the model to promise more.
+    """
     error = game.world.transition - model.transition
-    return odds_of(game) * share * np.einsum("nsat,nt->nsa", error, value(model, pi))
-
-
-def odds_of(game: Game) -> Float[np.ndarray, "N 1 1"]:
-    """γ/(1−γ)."""
-    return (game.world.discount / (1.0 - game.world.discount))[:, None, None]
+    return np.einsum("nsat,nsat->nsa", error, np.einsum("nsc,ncat->nsat", game.assignment, v))
 
 
 # --- The model leads (MAL): min_φ ℓ(M̂_φ, µ^π), π the policy's answer (Eq. 14) ---
@@ -190,8 +204,7 @@ def first_order_model(game: Game, phi: ModelLogits) -> ModelLogits:
     """∂ℓ/∂φ(c,a) = Σ_{s∈c} µ(s,a) (P̂ − P)(·|s,a), the policy's answer held fixed."""
     rows = softmax(phi)
     visits = occupancy(game.world, softly_optimal(game, rows))
-    seen = np.einsum("nsc,nsa,nsat->ncat", game.assignment, visits, game.world.transition)
-    return by_cluster(game, visits)[..., None] * rows - seen
+    return by_cluster(game, visits)[..., None] * rows - seen_rows(game, visits)
 
 
 def implicit_model(game: Game, phi: ModelLogits) -> ModelLogits:
@@ -211,5 +224,4 @@ def implicit_model(game: Game, phi: ModelLogits) -> ModelLogits:
     transposed = np.swapaxes(resolvent(model, pi), -1, -2)
     passed_on = np.linalg.solve(transposed, source[..., None])[..., 0]
     weight = (pressure + passed_on[..., None] * pi) * discount[..., None] / game.temperature
-    centred = future[:, None, None] - np.einsum("ncat,nt->nca", rows, future)[..., None]
-    return by_cluster(game, weight)[..., None] * rows * centred
+    return by_cluster(game, weight)[..., None] * fisher_times(rows, future[:, None, None])

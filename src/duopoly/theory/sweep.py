@@ -6,11 +6,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from duopoly.theory.bounds import BOUNDS, Situation
-from duopoly.theory.families import FAMILIES, Family, random_worlds, simplex, wrong_models
+from duopoly.theory.families import (
+    FAMILIES,
+    NUM_ACTIONS,
+    Family,
+    equal_shares,
+    random_worlds,
+    simplex,
+    wrong_models,
+)
 from duopoly.theory.mdp import blend, optimal_policy
 
 TOLERANCE: Final = 1e-9
 """Room for rounding, relative to R_max / (1 − γ), the largest return there can be."""
+CHUNK: Final = 1_000_000
+"""Numbers in one table of transitions; more games than that holds are drawn in several parts."""
 
 
 class Sweep(NamedTuple):
@@ -20,8 +30,6 @@ class Sweep(NamedTuple):
     right: Float[np.ndarray, "bounds N"]
     scale: Float[np.ndarray, " N"]
     """R_max / (1 − γ)."""
-    discount: Float[np.ndarray, " N"]
-    family: Int[np.ndarray, " N"]
 
     @property
     def violations(self) -> Int[np.ndarray, " bounds"]:
@@ -44,7 +52,7 @@ class Sweep(NamedTuple):
 def random_situations(
     rng: np.random.Generator, num_games: int, num_states: int, family: Family
 ) -> Situation:
-    """Draw worlds, wrong models of them, and policies, from random to optimal in the model.
+    """Draws worlds, wrong models of them, and policies, from random to optimal in the model.
 
     R_max is the declared bound, up to a third above the largest reward of the game.
     """
@@ -62,19 +70,21 @@ def random_situations(
 
 
 def sweep(seed: int, num_games: int, num_states: int) -> Sweep:
-    """Evaluate both sides of every bound on games of all families, in equal shares."""
+    """Evaluates both sides of every bound on games of all families, in equal shares."""
     rng = np.random.default_rng(seed)
-    shares = np.diff(np.linspace(0, num_games, len(FAMILIES) + 1).astype(int))
+    at_once = max(1, CHUNK // (NUM_ACTIONS * num_states**2))
     parts = []
-    for index, (family, count) in enumerate(zip(FAMILIES.values(), shares, strict=True)):
-        situation = random_situations(rng, int(count), num_states, family)
-        parts.append(
-            Sweep(
-                np.stack([bound.left(situation) for bound in BOUNDS]),
-                np.stack([bound.right(situation) for bound in BOUNDS]),
-                situation.reward_max / (1.0 - situation.real.discount),
-                situation.real.discount,
-                np.full(count, index),
-            )
-        )
+    for family, count in zip(FAMILIES.values(), equal_shares(num_games), strict=True):
+        for begin in range(0, count, at_once):
+            size = min(at_once, count - begin)
+            parts.append(both_sides(random_situations(rng, size, num_states, family)))
     return Sweep(*(np.concatenate(fields, axis=-1) for fields in zip(*parts, strict=True)))
+
+
+def both_sides(situation: Situation) -> Sweep:
+    """Evaluates both sides of every bound."""
+    return Sweep(
+        np.stack([bound.left(situation) for bound in BOUNDS]),
+        np.stack([bound.right(situation) for bound in BOUNDS]),
+        situation.reward_max / (1.0 - situation.real.discount),
+    )
