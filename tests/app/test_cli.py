@@ -19,7 +19,9 @@ MISTAKES = {
     "trian": "duopoly: unknown command 'trian'; did you mean 'train'?",
     "--verison": "duopoly: unknown flag '--verison'; did you mean '--version'?",
     "train": "duopoly train: TASK is missing; see --help",
-    "train Hoper-v5": "duopoly train: unknown task 'Hoper-v5'; did you mean Hopper-v5?",
+    "train Hoper-v5": (
+        "duopoly train: unknown task 'Hoper-v5'; did you mean Hopper-v5 or Pusher-v5?"
+    ),
     "train Hopper-v5 again": "duopoly train: unexpected argument 'again'; see --help",
     "train Hopper-v5 --sed 1": "duopoly train: unknown flag --sed; did you mean '--seed'?",
     "train Hopper-v5 -x": "duopoly train: unknown flag -x",
@@ -67,6 +69,11 @@ MISTAKES = {
     "plot": "duopoly plot: RUN is missing; see --help",
     "plot nowhere": "duopoly plot: nowhere is not a run: it has no settings.json",
     "video nowhere": "duopoly video: nowhere is not a run: it has no settings.json",
+    "theory --games 5": "duopoly theory: --games 5: must be in [10, 1,000,000]",
+    "theory --games -1": "duopoly theory: --games -1: must be in [10, 1,000,000]",
+    "theory --states 0": "duopoly theory: --states 0: must be in [3, 64]",
+    "theory --seed -1": "duopoly theory: --seed -1: must be in [0, 2,147,483,643]",
+    "theory --state 5": "duopoly theory: unknown flag --state; did you mean '--states'?",
     "tasks all": "duopoly tasks: unexpected argument 'all'; see --help",
 }
 
@@ -148,6 +155,7 @@ def test_tiny_flags_give_the_tiny_settings(tiny_flags, identity):
         ("train --help", "--model.batch-size"),
         ("train Reacher7DOF --help", f"(default: {preset('Reacher7DOF', 'pal').num_env_steps})"),
         ("plot --help", "RUN"),
+        ("theory --help", "--states"),
         ("tasks", "Reacher7DOF"),
     ],
 )

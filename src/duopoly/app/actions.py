@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from duopoly.app import atomic, provenance
-from duopoly.app.commands import Command, Diagnose, Evaluate, Plot, Tasks, Train, Video
+from duopoly.app.commands import Command, Diagnose, Evaluate, Plot, Tasks, Theory, Train, Video
 from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
@@ -36,6 +36,10 @@ def act(command: Command) -> None:
             _diagnose(command)
         case Tasks():
             _tasks()
+        case Theory():
+            from duopoly.app import theory
+
+            theory.act(command.games, command.states, command.seed, command.out)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,21 @@ class Tasks:
     """List the tasks."""
 
 
-Command = Train | Evaluate | Plot | Video | Diagnose | Tasks
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """Check the paper's bounds on random tabular games, and draw the figures of docs/theory.md."""
+
+    games: int = _between(10, 10**6, 10_000)
+    """Random games per bound and seed; five seeds are tried."""
+    states: int = _between(3, 64, 6)
+    """States of each game."""
+    seed: int = _between(0, MAX_SEED - 4, 0)
+    """First of the five seeds."""
+    out: Path = Path("results/theory")
+    """Directory for tables and figures."""
+
+
+Command = Train | Evaluate | Plot | Video | Diagnose | Tasks | Theory
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
@@ -108,4 +122,5 @@ COMMANDS: dict[str, type[Command]] = {
     "video": Video,
     "diagnose": Diagnose,
     "tasks": Tasks,
+    "theory": Theory,
 }
