@@ -72,6 +72,12 @@ DISK_METHODS = DISK_READS | {
 OS_DISK_CALLS = {"open", "replace", "rename", "remove", "unlink", "mkdir", "makedirs", "rmdir"}
 
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
+# What runs a file of code. One module may, and only the file that the command line names.
+CODE_LOADERS = {
+    *("spec_from_file_location", "exec_module", "load_module", "run_path", "run_module"),
+    *("SourceFileLoader", "SourcelessFileLoader", "ExtensionFileLoader"),
+}
+TASK_FILE = PACKAGE / "app" / "task_file.py"
 UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 MAX_MODULE_LINES = 400
@@ -242,6 +248,19 @@ def test_nothing_is_evaluated_or_unpickled():
             if module.split(".")[0] in UNSAFE_MODULES
         ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_task_file_runs_code_of_the_users():
+    found = {path for path in FILES for call in calls_in(path) if called_name(call) in CODE_LOADERS}
+    assert found == {TASK_FILE}
+    importers = {
+        path
+        for path in FILES
+        for _, module in imports_of(path)
+        if module in ("duopoly.app.task_file", "runpy", "imp", "code")
+    }
+    # The path comes from the words typed, so only where these are read or acted upon.
+    assert importers == {PACKAGE / "app" / "parsing.py", PACKAGE / "app" / "actions.py"}
 
 
 def test_no_bare_except():

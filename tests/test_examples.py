@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from probes import TINY
 
@@ -22,3 +23,19 @@ def test_quickstart(
     names = runpy.run_path(str(EXAMPLES / "quickstart.py"))
     assert "final distance" in capsys.readouterr().out
     assert names["same_agent"].num_timesteps == names["agent"].num_timesteps == 200
+
+
+def test_custom_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = EXAMPLES / "custom_task.py"
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 40
+    learn = Agent.learn
+    monkeypatch.setattr("duopoly.Settings", lambda *_: TINY, raising=False)
+    monkeypatch.setattr(
+        Agent, "learn", lambda agent, steps, **words: learn(agent, steps / 10, **words)
+    )
+    names = runpy.run_path(str(path), run_name="__main__")
+    told = capsys.readouterr().out
+    assert told.startswith("Cart: 2,000 random actions")
+    assert "DIFFERS" not in told
+    assert names["agent"].num_timesteps == 200
+    assert np.isfinite(float(told.splitlines()[-1]))

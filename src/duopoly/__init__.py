@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from duopoly.schedule import SCHEDULES, Schedule
     from duopoly.settings import Settings, SettingsError
     from duopoly.types import Episode
+    from duopoly.world.check import check_task
+    from duopoly.world.custom import RepeatAction, make_task
     from duopoly.world.task import Task, TaskError
+    from duopoly.world.task_report import TaskReport
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
 
     __version__: str
@@ -37,7 +40,10 @@ _HOMES = {
     "duopoly.schedule": ("SCHEDULES", "Schedule"),
     "duopoly.settings": ("Settings", "SettingsError"),
     "duopoly.types": ("Episode",),
+    "duopoly.world.check": ("check_task",),
+    "duopoly.world.custom": ("RepeatAction", "make_task"),
     "duopoly.world.task": ("Task", "TaskError"),
+    "duopoly.world.task_report": ("TaskReport",),
     "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -55,6 +61,10 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "preset",
     "Task",
     "TaskError",
+    "make_task",
+    "RepeatAction",
+    "check_task",
+    "TaskReport",
     "TASK_NAMES",
     "UnknownTaskError",
     "get_task",

@@ -3,17 +3,31 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from duopoly.app import atomic, provenance
-from duopoly.app.commands import Command, Diagnose, Evaluate, Plot, Tasks, Theory, Train, Video
+from duopoly.app import atomic, provenance, task_file
+from duopoly.app.commands import (
+    Check,
+    Command,
+    Diagnose,
+    Evaluate,
+    Plot,
+    Tasks,
+    Theory,
+    Train,
+    Video,
+)
 from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.tasks import SUMMARIES, get_task
+
+if TYPE_CHECKING:
+    from duopoly.world.task import Task
 
 
 def act(command: Command) -> None:
@@ -34,6 +48,8 @@ def act(command: Command) -> None:
             _video(command)
         case Diagnose():
             _diagnose(command)
+        case Check():
+            _check(command)
         case Tasks():
             _tasks()
         case Theory():
@@ -61,7 +77,8 @@ def _train(command: Train) -> None:
         command.task, command.algorithm, command.seed, command.steps, command.settings
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
-    train_in(run, identity, resume=command.resume)
+    task = _sound_task(command.task_file) if command.task_file else None
+    train_in(run, identity, resume=command.resume, task=task)
     for name, path in {
         "curve": run.curve,
         "metrics": run.progress,
@@ -71,8 +88,22 @@ def _train(command: Train) -> None:
             print(f"{name:11s} {path}")
 
 
-def train_in(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
+def _sound_task(file: Path) -> "Task":
+    """The file's task, after a look at its functions and before anything is written."""
+    task = task_file.load(file)
+    from duopoly.world.soundness import check_functions
+
+    with _told():
+        check_functions(task)
+    return task
+
+
+def train_in(
+    run: RunDirectory, identity: Identity, *, resume: bool, task: "Task | None" = None
+) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
+
+    A ``task`` is given where it is the user's own; else the identity names it.
 
     Raises:
         UsageError: the directory is not free for it; a `FailureError` if the game broke down.
@@ -85,19 +116,28 @@ def train_in(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
             from duopoly.app.train import train
 
             with _told():
-                train(run, identity, journal)
+                train(run, identity, journal, task)
 
 
 def _evaluate(command: Evaluate) -> None:
     run = RunDirectory(command.run)
-    run.read_identity()
+    task = _own_task(run, command.task_file)
     from duopoly.app.evaluate import as_table, evaluate_run, keep
 
     with _told():
-        evaluation = evaluate_run(run.path, command.episodes, command.seed)
+        evaluation = evaluate_run(run.path, command.episodes, command.seed, task)
     Console().print(as_table(evaluation))
     keep(evaluation, run.evaluation)
     print(f"written to {run.evaluation}")
+
+
+def _own_task(run: RunDirectory, file: Path | None) -> "Task | None":
+    """The task of the user's own that a run is of; None where it is there without a file."""
+    name = run.read_identity().task
+    if file is not None:
+        return task_file.load(file, name)
+    task_file.check_known(run)
+    return None
 
 
 def _plot(command: Plot) -> None:
@@ -113,7 +153,7 @@ def _plot(command: Plot) -> None:
 
 def _video(command: Video) -> None:
     run = RunDirectory(command.run)
-    run.read_identity()
+    task = _own_task(run, command.task_file)
     out = command.out or run.video
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"--out {out}: a film must end in .mp4")
@@ -121,18 +161,19 @@ def _video(command: Video) -> None:
     from duopoly.app.film import film
 
     with _told():
-        film(command.run, out, command.episodes, command.seed)
+        film(command.run, out, command.episodes, command.seed, task)
     print(f"written to {out}")
 
 
 def _diagnose(command: Diagnose) -> None:
     run = RunDirectory(command.run)
+    own = _own_task(run, command.task_file)
     identity = run.read_identity()
     from duopoly.app import diagnose, diagnose_figures
     from duopoly.app.metrics import STEPS, read_progress
 
     with _told():
-        diagnosis = diagnose.diagnose(run.path, command.episodes, command.seed)
+        diagnosis = diagnose.diagnose(run.path, command.episodes, command.seed, own)
     Console().print(diagnose.as_table(diagnosis))
     pictures = diagnose_figures.draw(diagnosis, run.diagnosis)
     if run.progress.exists():
@@ -144,6 +185,18 @@ def _diagnose(command: Diagnose) -> None:
     diagnose.keep(diagnosis, numbers)
     for path in (numbers, *pictures):
         print(f"written to {path}")
+
+
+def _check(command: Check) -> None:
+    own = task_file.load(command.task_file) if command.task_file else None
+    from duopoly.world.check import check_task
+
+    with _told():
+        report = check_task(own or get_task(command.task), command.steps, command.seed)
+    print(report)
+    if not report.ok:
+        parts = ", ".join(report.differing)
+        raise FailureError(f"{report.task} differs from its environment: {parts}")
 
 
 def _tasks() -> None:

@@ -224,12 +224,12 @@ class Algorithm:
         return Agent(task, self.schedule, identity.settings, identity.seed, state)
 
 
-def load_agent(path: str | os.PathLike[str]) -> Agent:
+def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
     """The agent at ``path``, whichever of the four algorithms made it; see `Algorithm.load`."""
     name = RunDirectory(Path(path)).read_identity().algorithm
     if name not in SCHEDULES:
         raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
-    return Algorithm(SCHEDULES[name]).load(path)
+    return Algorithm(SCHEDULES[name]).load(path, task)
 
 
 PAL = Algorithm(schedules.PAL)

@@ -1,6 +1,7 @@
-"""The command line: ``duopoly train|evaluate|plot|video|diagnose|tasks|theory``.
+"""The command line: ``duopoly train|evaluate|plot|video|diagnose|check|tasks|theory``.
 
-Every word typed is checked before JAX is loaded; any mistake is one line on stderr and exit code 2.
+Every word typed is checked before JAX is loaded, and before a file of the user's own is run; any
+mistake is one line on stderr and exit code 2.
 """
 
 import os

@@ -30,8 +30,10 @@ class Train:
     without a TASK shows those of a task without a preset.
     """
 
-    task: Positional[Annotated[str, arg(metavar="TASK")]]
-    """Name of the task; ``duopoly tasks`` lists them."""
+    task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
+        metadata={"unless": "task_file"}
+    )
+    """Name of the task; ``duopoly tasks`` lists them. May be left out with a --task-file."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
     steps: int = _between(1, 10**12, DEFAULTS.num_env_steps)
@@ -42,6 +44,8 @@ class Train:
     """Directory under which <task>/<algorithm>/seed_<k> is made."""
     resume: bool = False
     """Continue the run that is there, as if it had never stopped."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is trained on."""
     settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
     """How far the players go."""
 
@@ -56,6 +60,8 @@ class Evaluate:
     """Episodes to play."""
     seed: int = _between(0, MAX_SEED, 0)
     """Seed of the episodes, none of which training has seen."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +86,24 @@ class Video:
     """Film to write [default: video.mp4 in the run]."""
     seed: int = _between(0, MAX_SEED, 0)
     """Seed of the episodes."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Compare a task's known functions with its environment on random actions."""
+
+    task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
+        metadata={"unless": "task_file"}
+    )
+    """Name of the task; may be left out with a --task-file."""
+    steps: int = _between(100, 10**7, 2_000)
+    """Environment steps to play, each action repeat included."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of the episodes."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is checked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +116,8 @@ class Diagnose:
     """Real episodes to play."""
     seed: int = _between(0, MAX_SEED, 0)
     """Seed of the episodes, none of which training has seen."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +139,7 @@ class Theory:
     """Directory for tables and figures."""
 
 
-Command = Train | Evaluate | Plot | Video | Diagnose | Tasks | Theory
+Command = Train | Evaluate | Plot | Video | Diagnose | Check | Tasks | Theory
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
@@ -121,6 +147,7 @@ COMMANDS: dict[str, type[Command]] = {
     "plot": Plot,
     "video": Video,
     "diagnose": Diagnose,
+    "check": Check,
     "tasks": Tasks,
     "theory": Theory,
 }

@@ -22,6 +22,7 @@ from duopoly.model.imagine import imagine
 from duopoly.moves import Game, learned_world
 from duopoly.types import Episode, Rollouts
 from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.task import Task
 
 ROUND_INDEX: Final = 10**9 + 1
 """A round that neither a game nor ``duopoly evaluate`` reaches, so that the episodes are new."""
@@ -63,14 +64,16 @@ class Diagnosis:
         return 1.0 - residual / np.maximum(np.var(self.change, axis=0), 1e-12)
 
 
-def diagnose(path: Path, num_episodes: int, seed: int) -> Diagnosis:
+def diagnose(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Diagnosis:
     """Plays real episodes with a run's newest players, and lets the model predict them.
+
+    A ``task`` of one's own must be given.
 
     Raises:
         UsageError: there is no fitted model.
         SimulatorError: the environment failed.
     """
-    agent = load_agent(path)
+    agent = load_agent(path, task)
     if int(agent.state.players.model.num_fits) == 0:
         raise UsageError(f"{path} has no fitted model yet")
     sampled, mean = _episodes(agent, num_episodes, seed)

@@ -14,6 +14,7 @@ from duopoly.lab.statistics import interquartile_mean
 from duopoly.report import success_rate
 from duopoly.types import Episode
 from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.task import Task
 
 ROUND_INDEX: Final = 10**9
 """A round that no game reaches, so that these episodes are none of training's."""
@@ -43,14 +44,14 @@ class Evaluation:
     """Episodes played again because the simulation diverged."""
 
 
-def evaluate_run(path: Path, num_episodes: int, seed: int) -> Evaluation:
-    """Plays the mean action of a run's newest policy.
+def evaluate_run(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Evaluation:
+    """Plays the mean action of a run's newest policy; a ``task`` of one's own must be given.
 
     Raises:
         UsageError: there is nothing to evaluate.
         SimulatorError: the environment failed.
     """
-    return _evaluate(load_agent(path), num_episodes, seed)
+    return _evaluate(load_agent(path, task), num_episodes, seed)
 
 
 def keep(evaluation: Evaluation, out: Path) -> None:

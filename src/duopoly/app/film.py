@@ -5,16 +5,17 @@ from pathlib import Path
 
 from duopoly.app.agent import load_agent
 from duopoly.app.render import render_episodes, write_video
+from duopoly.world.task import Task
 
 
-def film(path: Path, out: Path, num_episodes: int, seed: int) -> None:
-    """Films the mean action of the agent or run at ``path``.
+def film(path: Path, out: Path, num_episodes: int, seed: int, task: Task | None = None) -> None:
+    """Films the mean action of the agent or run at ``path``; a ``task`` of one's own must be given.
 
     Raises:
         UsageError: there is no trained policy.
         RenderError: no film can be made here; the message says what to install.
     """
-    agent = load_agent(path)
+    agent = load_agent(path, task)
     act = agent.policy.act_mean
     shots = render_episodes(agent.task, act, seed, num_episodes=num_episodes)
     if shots.hint:

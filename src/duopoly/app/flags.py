@@ -56,7 +56,7 @@ def read_flags(words: list[str], command: type) -> Typed:
             known[name].check(typed, given[name])
         else:
             positionals.append(word)
-    _check_positionals(positionals, command)
+    _check_positionals(positionals, command, given)
     return Typed(tuple(positionals), given)
 
 
@@ -158,9 +158,10 @@ def _without_none(hint: Any) -> Any:
     return hint
 
 
-def _check_positionals(words: list[str], command: type) -> None:
+def _check_positionals(words: list[str], command: type, given: dict[str, Any]) -> None:
     fields = [(f, hint) for f, hint in _fields(command) if _is_positional(f, command)]
-    if len(words) < len(fields):
+    num_required = sum(f.metadata.get("unless") not in given for f, _ in fields)
+    if len(words) < num_required:
         raise UsageError(f"{fields[len(words)][0].name.upper()} is missing; see --help")
     many = any(typing.get_origin(hint) is tuple for _, hint in fields)
     if len(words) > len(fields) and not many:

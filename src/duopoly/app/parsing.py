@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import tyro
 
-from duopoly.app import atomic, flags, settings_json
-from duopoly.app.commands import COMMANDS, Command, Train
+from duopoly.app import atomic, flags, settings_json, task_file
+from duopoly.app.commands import COMMANDS, Check, Command, Train
 from duopoly.app.errors import UsageError
-from duopoly.app.rundir import run_directory
+from duopoly.app.rundir import RunDirectory, run_directory
 from duopoly.presets import preset
 from duopoly.settings import Settings
 from duopoly.world.tasks import ACTION_REPEATS, canonical_name
@@ -29,12 +29,14 @@ def parse(words: list[str]) -> Command:
     if asks_help and len(words) == 2:
         return _build(kind, words)
     typed = flags.read_flags([w for w in words[1:] if w not in ("-h", "--help")], kind)
-    if kind is not Train:
+    if kind is not Train and kind is not Check:
         return _build(kind, words)
-    task = canonical_name(typed.positionals[0])
+    task, action_repeat = _task(typed)
+    if kind is Check:
+        return dataclasses.replace(_build(Check, words, Check(task=task)), task=task)
     default = _train_defaults(task, typed.flags)
     _check_settings(default.settings, typed.flags)
-    _check_steps(task, typed.flags.get("steps", default.steps))
+    _check_steps(task, action_repeat, typed.flags.get("steps", default.steps))
     return dataclasses.replace(_build(Train, words, default), task=task)
 
 
@@ -50,24 +52,43 @@ def _build(
     )
 
 
+def _task(typed: flags.Typed) -> tuple[str, int]:
+    """The task's own name and its environment steps per action."""
+    name = typed.positionals[0] if typed.positionals else None
+    if file := typed.flags.get("task_file"):
+        task = task_file.load(file, name)
+        return task.name, task.action_repeat
+    assert name is not None
+    run = _run_of(name, typed.flags)
+    if typed.flags.get("resume") and atomic.exists(run.settings):
+        task_file.check_known(run)
+    name = canonical_name(name)
+    return name, ACTION_REPEATS.get(name, 1)
+
+
 def _train_defaults(task: str, given: dict[str, Any]) -> Train:
     """What is not typed comes from the run that is resumed, or else from the preset."""
     default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
     found = preset(task, default.algorithm)
     steps, settings = found.num_env_steps, found.settings
     if given.get("resume"):
-        seed, out = given.get("seed", 0), given.get("out", default.out)
-        run = run_directory(out, task, default.algorithm, seed)
+        run = _run_of(task, given)
         if atomic.exists(run.settings):
             recorded = run.read_identity()
             steps, settings = recorded.steps, recorded.settings
     return dataclasses.replace(default, steps=steps, settings=settings)
 
 
-def _check_steps(task: str, num_env_steps: int) -> None:
-    repeat = ACTION_REPEATS.get(task, 1)
-    if num_env_steps < repeat:
-        raise UsageError(f"--steps {num_env_steps}: one action of {task} alone takes {repeat}")
+def _run_of(task: str, given: dict[str, Any]) -> RunDirectory:
+    algorithm, seed = given.get("algorithm", Train.algorithm), given.get("seed", Train.seed)
+    return run_directory(given.get("out", Train.out), task, algorithm, seed)
+
+
+def _check_steps(task: str, action_repeat: int, num_env_steps: int) -> None:
+    if num_env_steps < action_repeat:
+        raise UsageError(
+            f"--steps {num_env_steps}: one action of {task} alone takes {action_repeat}"
+        )
 
 
 def _check_settings(default: Settings, given: dict[str, Any]) -> None:

@@ -22,19 +22,24 @@ from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.moves import GameState, start
 from duopoly.schedule import SCHEDULES
+from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
 
-def train(run: RunDirectory, identity: Identity, journal: Journal) -> None:
+def train(
+    run: RunDirectory, identity: Identity, journal: Journal, task: Task | None = None
+) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
+    A ``task`` is given where it is the user's own.
     Continues from the newest sound checkpoint. Whatever ends it early, the last finished round
     is on disk.
 
     Raises:
         DamageError: checkpoints exist and none is sound, or the disk takes no more.
     """
-    state = resume_state(run, identity)
+    task = task or get_task(identity.task)
+    state = resume_state(run, identity, task)
     journal.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)
     title = f"{identity.algorithm} {identity.task} seed {identity.seed}"
@@ -43,7 +48,7 @@ def train(run: RunDirectory, identity: Identity, journal: Journal) -> None:
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
         live_progress(title, state.env_steps, identity.steps, Console()) as tell,
     ):
-        for round_ in _rounds(identity, state):
+        for round_ in _rounds(identity, task, state):
             env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
             metrics = clocked(round_, elapsed, env_steps)
             table.append(metrics)
@@ -61,7 +66,7 @@ def clocked(round_: game.Round, elapsed: float, num_env_steps: int) -> Metrics:
     return {ROUND: round_.state.round, **clock, **round_.metrics}
 
 
-def resume_state(run: RunDirectory, identity: Identity) -> GameState:
+def resume_state(run: RunDirectory, identity: Identity, task: Task) -> GameState:
     """Where the run stands: at its newest sound checkpoint, or before the first round.
 
     Raises:
@@ -69,13 +74,13 @@ def resume_state(run: RunDirectory, identity: Identity) -> GameState:
     """
     remove_leftovers(run.checkpoints)
     found = checkpoint.load_newest(run.checkpoints, identity)
-    fresh = start(get_task(identity.task), identity.settings, identity.seed)
+    fresh = start(task, identity.settings, identity.seed)
     return snapshot.restore(found, fresh) if found else fresh
 
 
-def _rounds(identity: Identity, state: GameState) -> Iterator[game.Round]:
+def _rounds(identity: Identity, task: Task, state: GameState) -> Iterator[game.Round]:
     return game.play(
-        get_task(identity.task),
+        task,
         identity.settings,
         SCHEDULES[identity.algorithm],
         identity.seed,

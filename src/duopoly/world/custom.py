@@ -1,0 +1,120 @@
+"""Tasks of one's own: an environment of Gymnasium's registry, or one built by a function."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+
+from duopoly.types import Episode
+from duopoly.world.task import ComputeFn, EnvFactory, RewardFn, Task, TaskError, TerminatedFn
+
+
+class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
+    """Holds each action for k environment steps and pays the sum of their rewards.
+
+    The end of the episode cuts an action short; ``info["env_steps"]`` counts the steps made.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], num_steps: int) -> None:
+        super().__init__(env)
+        self._num_steps = num_steps
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        total, num_made = float(reward), 1
+        while num_made < self._num_steps and not (terminated or truncated):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            num_made += 1
+        return obs, total, terminated, truncated, {**info, "env_steps": num_made}
+
+
+def make_task(
+    env: str | EnvFactory,
+    *,
+    name: str | None = None,
+    horizon: int | None = None,
+    action_repeat: int = 1,
+    reward_fn: RewardFn | None = None,
+    terminated_fn: TerminatedFn | None = None,
+    success_fn: Callable[[Episode], bool] | None = None,
+    constant: Iterable[int] = (),
+    computed: Iterable[int] = (),
+    compute_fn: ComputeFn | None = None,
+) -> Task:
+    """Returns a task of an environment, with what is known about it.
+
+    Args:
+        env: an id of Gymnasium's registry, or a function that is given a render mode (or None)
+            and builds the environment.
+        name: what runs, metrics and messages call it; by default the id or the function's name.
+        horizon: actions per episode; by default the time limit in the registry.
+        action_repeat: environment steps per action, made by wrapping the environment in
+            `RepeatAction`; ``reward_fn`` then tells their sum.
+        reward_fn, terminated_fn, success_fn, constant, computed, compute_fn: as in `Task`; compare
+            them with the environment by `duopoly.check_task`.
+
+    Raises:
+        TaskError: there is no such environment, or a part makes no sense; the message names it.
+    """
+    make, known_name, time_limit = _read_env(env)
+    name = name or known_name
+    if name is None:
+        raise TaskError("name = None: the function that builds the environment has none; give one")
+    if horizon is None:
+        if time_limit is None:
+            raise TaskError(
+                f"{name}: no time limit is known; give horizon, the actions per episode"
+            )
+        horizon = time_limit // max(action_repeat, 1)
+    if action_repeat > 1:
+        make = functools.partial(_make_repeating, make, action_repeat)
+    return Task(
+        name=name,
+        summary=f"{name}, a task of one's own ({horizon} actions)",
+        make=make,
+        horizon=horizon,
+        action_repeat=action_repeat,
+        reward_fn=reward_fn,
+        terminated_fn=terminated_fn,
+        success_fn=success_fn,
+        constant=tuple(constant),
+        computed=tuple(computed),
+        compute_fn=compute_fn,
+    )
+
+
+def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:
+    """What builds the environment, and its name and time limit (environment steps) if known."""
+    if isinstance(env, str):
+        try:
+            spec = gym.spec(env)
+        except (gym.error.Error, ImportError, ValueError) as error:
+            raise TaskError(f"{env}: {' '.join(str(error).split())}") from None
+        return functools.partial(_make_registered, env), env, spec.max_episode_steps
+    if isinstance(env, gym.Env) or not callable(env):
+        raise TaskError(
+            f"env = {env}: must be an id of Gymnasium's registry or a function that builds the "
+            f"environment, such as lambda render_mode: MyEnv(render_mode)"
+        )
+    try:
+        inspect.signature(env).bind(None)
+    except TypeError:
+        raise TaskError(
+            f"{getattr(env, '__name__', env)}: what builds the environment is called with the "
+            f"render mode; if it has no use for it: lambda render_mode: MyEnv()"
+        ) from None
+    factory = cast(EnvFactory, env)
+    known_name = getattr(factory, "__name__", "<lambda>")
+    return factory, None if known_name == "<lambda>" else known_name, None
+
+
+def _make_registered(env_id: str, render_mode: str | None) -> gym.Env[Any, Any]:
+    return gym.make(env_id, render_mode=render_mode, disable_env_checker=True)
+
+
+def _make_repeating(make: EnvFactory, num_steps: int, render_mode: str | None) -> gym.Env[Any, Any]:
+    return RepeatAction(make(render_mode), num_steps)
