@@ -13,7 +13,7 @@ from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.tasks import SUMMARIES, get_task, is_registered
 
 
 def act(command: Command) -> None:
@@ -55,6 +55,8 @@ def _train(command: Train) -> None:
         command.task, command.algorithm, command.seed, command.steps, command.settings
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
+    if is_registered(command.task):
+        _check_playable(command.task)
     train_in(run, identity, resume=command.resume)
     for name, path in {
         "curve": run.curve,
@@ -63,6 +65,16 @@ def _train(command: Train) -> None:
     }.items():
         if path.exists():
             print(f"{name:11s} {path}")
+
+
+def _check_playable(name: str) -> None:
+    """Refuses an environment whose spaces cannot be played, before anything is written."""
+    from duopoly.world.task import TaskError
+
+    try:
+        _ = get_task(name).spec
+    except TaskError as error:
+        raise UsageError(str(error)) from error
 
 
 def train_in(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
@@ -124,3 +136,4 @@ def _tasks() -> None:
     for name, summary in SUMMARIES.items():
         table.add_row(name, summary)
     Console().print(table)
+    print("and any id in Gymnasium's registry with flat Box spaces, such as Pendulum-v1")

@@ -31,7 +31,7 @@ class Train:
     """
 
     task: Positional[Annotated[str, arg(metavar="TASK")]]
-    """Name of the task; ``duopoly tasks`` lists them."""
+    """Name of the task; ``duopoly tasks`` lists them. Or an id in Gymnasium's registry."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
     steps: int = _between(1, 10**12, DEFAULTS.num_env_steps)
