@@ -30,6 +30,10 @@ RECORDS = [
         (ModelSettings, {"hidden": (64, 0)}, "hidden = .*: must be at least 1"),
         (ModelSettings, {"learning_rate": float("nan")}, "learning_rate = nan: must be in"),
         (ModelSettings, {"window": 10, "capacity": 5}, "window = 10: must be at most capacity"),
+        (ModelSettings, {"min_log_std": 0.5}, "min_log_std = 0.5: must be below max_log_std = 0.5"),
+        (ModelSettings, {"holdout": 0.95}, "holdout = 0.95: must be in"),
+        (ModelSettings, {"patience": 0}, "patience = 0: must be at least 1"),
+        (ModelSettings, {"proximal": -1.0}, "proximal = -1.0: must be at least 0"),
         (PolicySettings, {"discount": 1.5}, "discount = 1.5: must be in"),
         (PolicySettings, {"initial_log_std": -3.0}, "min_log_std = -2.5: must be at most"),
     ],
@@ -60,7 +64,8 @@ def test_another_type_is_refused(values: str, kind: str) -> None:
 
 
 def test_there_is_a_preset_for_every_task_and_algorithm() -> None:
-    assert set(PRESETS) == {(task, name) for task in TASK_NAMES for name in ALGORITHMS}
+    named = {*TASK_NAMES, "Pendulum-v1"}
+    assert set(PRESETS) == {(task, name) for task in named for name in ALGORITHMS}
 
 
 def fields() -> Iterator[tuple[type, str]]:

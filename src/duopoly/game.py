@@ -55,7 +55,7 @@ def play(
     bit by bit, to one that never stopped.
 
     Raises:
-        TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
+        TaskError: the task's spaces cannot be played.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """

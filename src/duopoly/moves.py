@@ -20,15 +20,16 @@ from duopoly import report
 from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.fit import ModelState, fit_model, init_model
 from duopoly.model.imagine import Starts
+from duopoly.model.outcomes import Unknown
 from duopoly.networks import Normaliser
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy, init_policy_player
 from duopoly.report import Metrics
-from duopoly.settings import Degree, Settings
+from duopoly.settings import Degree, ModelSettings, Settings
 from duopoly.types import Transitions
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import collect as collect_episodes
-from duopoly.world.task import Task, TaskError
+from duopoly.world.task import Task
 
 MAX_STARTS: Final = 1_000
 """Most recent episodes whose first observations imagination starts from."""
@@ -82,13 +83,15 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     """Returns the state of the game before its first round.
 
     Raises:
-        TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
+        TaskError: the task's spaces cannot be played.
     """
-    knowledge_of(task)
     spec = task.spec
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
     policy = init_policy_player(key_policy, spec.obs_dim, spec.action_dim, settings.policy)
-    model = init_model(key_model, spec.obs_dim, spec.action_dim, task.learned, settings.model)
+    unknown = unknown_of(task, settings.model)
+    model = init_model(
+        key_model, spec.obs_dim, spec.action_dim, task.learned, settings.model, unknown
+    )
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
     return GameState(0, 0, Players(policy, model), buffer)
 
@@ -168,22 +171,25 @@ def improve(
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:
     """Returns the simulator that the policy player plays in."""
-    return LearnedWorld(players.model.ensemble, knowledge_of(game.task), game.settings.robustness)
+    knowledge = knowledge_of(game.task, game.settings.model)
+    return LearnedWorld(players.model.ensemble, knowledge, game.settings.robustness)
+
+
+def unknown_of(task: Task, settings: ModelSettings) -> Unknown:
+    """Returns what the model must learn beyond where a step leads."""
+    return Unknown(
+        reward=task.reward_fn is None or settings.learn_reward,
+        termination=task.terminated_fn is None or settings.learn_termination,
+    )
 
 
 @functools.cache
-def knowledge_of(task: Task) -> Knowledge:
-    """Returns what the task knows about its world without learning.
-
-    Raises:
-        TaskError: the task gives no reward or no termination function.
-    """
-    if task.reward_fn is None or task.terminated_fn is None:
-        missing = "reward_fn" if task.reward_fn is None else "terminated_fn"
-        raise TaskError(f"{task.name}: {missing} is None, but the game needs it known: give one")
+def knowledge_of(task: Task, settings: ModelSettings = ModelSettings()) -> Knowledge:  # noqa: B008
+    """Returns what need not be learned of the task's world."""
+    unknown = unknown_of(task, settings)
     return Knowledge(
-        reward_fn=task.reward_fn,
-        terminated_fn=task.terminated_fn,
+        reward_fn=None if unknown.reward else task.reward_fn,
+        terminated_fn=None if unknown.termination else task.terminated_fn,
         compute_fn=task.compute_fn,
         to_env_units=task.spec.to_env_units,
     )

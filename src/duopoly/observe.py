@@ -19,6 +19,7 @@ from duopoly.equilibrium.gaps import imagine_policy, mean_return, policy_gap
 from duopoly.equilibrium.open_loop import open_loop_error
 from duopoly.equilibrium.visitation import visitation_distance
 from duopoly.model.fit import prediction_error
+from duopoly.model.outcomes import outcome_error
 from duopoly.moves import Game, GameState, Players, fresh_data, learned_world, start_states
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.report import Metrics
@@ -65,7 +66,9 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
     drift = open_loop_error(key_replay, world, fresh, scale, shape)
     distance = visitation_distance(key_draw, fresh, rollouts, ensemble.inputs, NUM_PAIRS)
     real_return = mean_return_of(fresh, settings.imagination.horizon, game.task.horizon)
-    return {
+    outcomes = ensemble.outcomes
+    of_outcomes = {} if outcomes is None else report.of_outcomes(outcome_error(outcomes, fresh))
+    return of_outcomes | {
         "game/model_objective": float(jnp.mean(prediction_error(ensemble, fresh))),
         "model/open_loop_error": float(drift[-1]),
         "game/visitation_distance": float(distance),

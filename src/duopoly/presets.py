@@ -69,6 +69,21 @@ PENDULUM = Settings(
     policy=PolicySettings(discount=0.99, fisher_samples=4_000),
 )
 
+# Gymnasium's Pendulum-v1, of which nothing is known: the reward is learned with the model.
+SWING_UP = Settings(
+    collection=CollectionSettings(initial_steps=1_000, steps_per_round=500),
+    model=ModelSettings(
+        hidden=(128, 128), learning_rate=3e-3, batch_size=128, outcome_hidden=(64, 64)
+    ),
+    imagination=ImaginationSettings(num_rollouts=25, horizon=200),
+    policy=PolicySettings(
+        discount=0.98,
+        gae_lambda=0.95,
+        steps=Effort(step=1, conservative=10, convergence=20),
+        fisher_samples=4_000,
+    ),
+)
+
 # Long rollouts of an untried robot soon leave what its model has seen: shorter ones, from anywhere.
 RUNNER = dataclasses.replace(
     HOPPER,
@@ -128,6 +143,10 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("InvertedPendulum-v5", "mal"): Preset(PENDULUM, 5_000),
     ("InvertedPendulum-v5", "gda"): Preset(PENDULUM, 10_000),
     ("InvertedPendulum-v5", "br"): Preset(PENDULUM, 10_000),
+    ("Pendulum-v1", "pal"): Preset(SWING_UP, 5_000),
+    ("Pendulum-v1", "mal"): Preset(SWING_UP, 10_000),
+    ("Pendulum-v1", "gda"): Preset(SWING_UP, 20_000),
+    ("Pendulum-v1", "br"): Preset(SWING_UP, 20_000),
     **{(task, algorithm): guess for task, guess in UNTRIED.items() for algorithm in ALGORITHMS},
 }
 """PAL's are found by trying; the others start from them and from the authors' configurations. Where

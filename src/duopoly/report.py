@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duopoly.model.fit import FitInfo
+from duopoly.model.outcomes import OutcomeError
 from duopoly.policy.gaussian import GaussianPolicy, entropy
 from duopoly.policy.improve import ImprovementInfo
 from duopoly.types import Episode
@@ -32,9 +33,14 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "eval/success_rate": "share of them that succeeded",
     "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
     "model/open_loop_error": "error after that many actions of a real episode, open loop",
-    "model/train_loss": "mean squared error of the last epoch, in target variances",
-    "model/num_steps": "gradient steps of each member",
+    "model/train_loss": "mean loss of the last epoch, all that is fitted, in target variances",
+    "model/holdout_error": "loss of the parameters kept on the data held out of the fit",
+    "model/epochs": "passes over the data, mean over the members",
+    "model/num_steps": "gradient steps of the member that took the most",
     "model/refused_fits": "members whose fit turned non-finite and was refused",
+    "model/reward_error": "squared error of a learned reward on the latest data, before fitting "
+    "them, in variances of the rewards fitted so far",
+    "model/termination_error": "logistic loss of a learned termination on them, in nats",
     "imagined/return_mean": "mean imagined return at the last policy step",
     "imagined/return_spread": "standard deviation of its mean over the members",
     "imagined/ep_len_mean": "mean imagined length in actions",
@@ -93,8 +99,18 @@ def of_fit(info: FitInfo) -> Metrics:
     """Summarises a fit."""
     return {
         "model/train_loss": float(jnp.mean(info.loss)),
+        "model/holdout_error": float(jnp.mean(info.holdout_error)),
+        "model/epochs": float(jnp.mean(info.num_epochs)),
         "model/num_steps": int(info.num_steps),
         "model/refused_fits": int(jnp.sum(info.is_refused)),
+    }
+
+
+def of_outcomes(error: OutcomeError) -> Metrics:
+    """Summarises how well the model foresees what it learns beside the next observation."""
+    return {
+        "model/reward_error": float(jnp.mean(error.reward)),
+        "model/termination_error": float(jnp.mean(error.termination)),
     }
 
 

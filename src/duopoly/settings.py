@@ -11,6 +11,7 @@ import typing
 from typing import Any, Literal
 
 Activation = Literal["relu", "silu", "tanh"]
+Loss = Literal["squared", "likelihood"]
 
 
 class SettingsError(ValueError):
@@ -122,9 +123,33 @@ class ModelSettings(_Checked):
     """Transitions kept, all of which a schedule that remembers everything fits (MAL)."""
     clip_sigmas: float = _at_least(0.0, 2.0)
     """Predictions stay within the data's range, widened by this many standard deviations."""
+    loss: Loss = "squared"
+    """Squared error of one prediction, or likelihood of a Gaussian with a predicted spread."""
+    min_log_std: float = _between(-20.0, 5.0, -5.0)
+    """Floor of the logarithm of that spread, in standard deviations of the data's changes."""
+    max_log_std: float = _between(-20.0, 5.0, 0.5)
+    """Ceiling of that logarithm."""
+    holdout: float = _between(0.0, 0.9, 0.0)
+    """Share of the data held out of the fits, to tell when to stop one; 0: never stop early."""
+    patience: int = _at_least(1, 5)
+    """Epochs without a lower held-out error after which a member stops; it keeps its best."""
+    bootstrap: bool = False
+    """Fit each member to a resample of its own, drawn with replacement at every fit."""
+    proximal: float = _at_least(0.0, 0.0)
+    """Weight of the divergence from the model that the fit started from (mirror descent)."""
+    learn_reward: bool = False
+    """Learn the reward even where the task knows it."""
+    learn_termination: bool = False
+    """Learn termination even where the task knows it."""
+    outcome_hidden: tuple[int, ...] = _at_least(1, (128, 128))
+    """Width of each hidden layer of the networks for reward and termination, where learned."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.min_log_std >= self.max_log_std:
+            raise SettingsError(
+                f"min_log_std = {self.min_log_std}: must be below max_log_std = {self.max_log_std}"
+            )
         if self.window > self.capacity:
             raise SettingsError(
                 f"window = {self.window}: must be at most capacity = {self.capacity}"

@@ -90,6 +90,8 @@ def tiny_flags() -> list[str]:
     """`TINY` as typed on the command line."""
     words = []
     for name, value in _leaves(TINY):
+        if value is False:
+            continue  # a switch that is not thrown
         values = value if isinstance(value, tuple) else (value,)
         words += ["--" + name.replace("_", "-"), *map(str, values)]
     return words

@@ -22,6 +22,18 @@ MISTAKES = {
     "train Hoper-v5": (
         "duopoly train: unknown task 'Hoper-v5'; did you mean Hopper-v5 or Pusher-v5?"
     ),
+    "train Pendulum-v0": (
+        "duopoly train: unknown task 'Pendulum-v0'; "
+        "did you mean Pendulum-v1 or InvertedPendulum-v5?"
+    ),
+    "train os:Pendulum-v1": (
+        "duopoly train: unknown task 'os:Pendulum-v1'; no module is imported for a name: "
+        "register the environment in a program of your own and play it from there"
+    ),
+    "train CartPole-v1": (
+        "duopoly train: CartPole-v1: action space is Discrete(2), but only flat Box spaces can be "
+        "learned: for a Dict or Tuple of Boxes use gymnasium.wrappers.FlattenObservation"
+    ),
     "train Hopper-v5 again": "duopoly train: unexpected argument 'again'; see --help",
     "train Hopper-v5 --sed 1": "duopoly train: unknown flag --sed; did you mean '--seed'?",
     "train Hopper-v5 -x": "duopoly train: unknown flag -x",

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import types
 
 import pytest
@@ -10,8 +11,7 @@ from probes import POINT, TINY
 from duopoly import game
 from duopoly.model import fit
 from duopoly.policy import improve
-from duopoly.schedule import PAL
-from duopoly.world.task import TaskError
+from duopoly.schedule import MAL, PAL
 
 LEARNING = dataclasses.replace(
     TINY,
@@ -57,7 +57,31 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert traces == {"measure": 1, "natural_gradient_step": 1}
 
 
-def test_unknown_reward_is_refused_by_name() -> None:
-    blind = dataclasses.replace(POINT, reward_fn=None)
-    with pytest.raises(TaskError, match="reward_fn"):
-        next(game.play(blind, TINY, PAL, 0, num_env_steps=200))
+def test_a_point_of_which_nothing_is_known_is_pushed_to_the_origin() -> None:
+    blind = dataclasses.replace(POINT, reward_fn=None, terminated_fn=None)
+    settings = dataclasses.replace(
+        LEARNING, model=dataclasses.replace(LEARNING.model, outcome_hidden=(32,))
+    )
+    rounds = list(game.play(blind, settings, PAL, 0, num_env_steps=500))
+    first, last = rounds[0].metrics, rounds[-1].metrics
+    assert last["eval/mean_reward"] > -3.0 > first["rollout/ep_rew_mean"]
+    assert abs(last["imagined/return_mean"] - last["rollout/ep_rew_mean"]) < 2.0
+    assert last["model/reward_error"] < 0.1
+    assert last["imagined/terminated_share"] < 0.3
+
+
+def test_every_choice_of_the_model_player_plays() -> None:
+    model = dataclasses.replace(
+        TINY.model,
+        loss="likelihood",
+        holdout=0.1,
+        patience=1,
+        bootstrap=True,
+        proximal=0.1,
+        learn_reward=True,
+    )
+    settings = dataclasses.replace(TINY, model=model)
+    last = list(game.play(POINT, settings, MAL, 0, num_env_steps=320))[-1].metrics
+    unknown = {name for name, value in last.items() if math.isnan(value)}
+    assert unknown <= {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate"}
+    assert last["model/refused_fits"] == 0

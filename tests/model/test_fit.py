@@ -1,5 +1,7 @@
 """The model player: what it learns, what it ignores, what it refuses."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from duopoly.model.fit import (
     prediction_error,
     squared_error,
 )
+from duopoly.model.rows import hold_out
 from duopoly.networks import Normaliser
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
@@ -147,3 +150,21 @@ def test_normaliser_measures_the_valid_rows() -> None:
     np.testing.assert_allclose(normaliser.mean, x.mean(0), rtol=1e-5)
     np.testing.assert_allclose(normaliser.std, [x[:, 0].std(), 1.0], rtol=1e-4)
     np.testing.assert_allclose(normaliser.invert(normaliser(padded[0])), padded[0], rtol=1e-5)
+
+
+def test_a_fit_reports_the_error_of_what_it_keeps() -> None:
+    data = linear_world(300, num_padding=50)
+    settings = dataclasses.replace(SETTINGS, holdout=0.2, patience=1)
+    start = init_model(jax.random.key(7), 4, 2, LEARNED, settings)
+    state, info = fit_model(jax.random.key(1), start, data, settings, 60)
+    assert not info.is_refused.any()
+    assert int(info.num_epochs.min()) < 60
+    assert int(info.num_steps) == 5 * int(info.num_epochs.max())  # 240 rows, 50 at a time
+    _, held = hold_out(data, 0.2)
+    rows = np.asarray(held.rows)[:60]
+    x = jax.vmap(state.ensemble.inputs)(jnp.concatenate([data.obs, data.action], 1)[rows])
+    change = (data.next_obs - data.obs)[rows][:, jnp.array(LEARNED)]
+    y = jax.vmap(state.ensemble.targets)(change)
+    for i, error in enumerate(info.holdout_error):
+        member = jax.tree.map(lambda leaf: leaf[i], state.ensemble.members)  # noqa: B023
+        np.testing.assert_allclose(error, np.mean((jax.vmap(member)(x) - y) ** 2), rtol=1e-3)

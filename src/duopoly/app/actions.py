@@ -24,7 +24,7 @@ from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.world.tasks import SUMMARIES, get_task
+from duopoly.world.tasks import SUMMARIES, get_task, is_registered
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
@@ -77,7 +77,11 @@ def _train(command: Train) -> None:
         command.task, command.algorithm, command.seed, command.steps, command.settings
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
-    task = _sound_task(command.task_file) if command.task_file else None
+    task = None
+    if command.task_file:
+        task = _sound_task(command.task_file)
+    elif is_registered(command.task):
+        _check_playable(command.task)
     train_in(run, identity, resume=command.resume, task=task)
     for name, path in {
         "curve": run.curve,
@@ -96,6 +100,16 @@ def _sound_task(file: Path) -> "Task":
     with _told():
         check_functions(task)
     return task
+
+
+def _check_playable(name: str) -> None:
+    """Refuses an environment whose spaces cannot be played, before anything is written."""
+    from duopoly.world.task import TaskError
+
+    try:
+        _ = get_task(name).spec
+    except TaskError as error:
+        raise UsageError(str(error)) from error
 
 
 def train_in(
@@ -204,3 +218,4 @@ def _tasks() -> None:
     for name, summary in SUMMARIES.items():
         table.add_row(name, summary)
     Console().print(table)
+    print("and any id in Gymnasium's registry with flat Box spaces, such as Pendulum-v1")

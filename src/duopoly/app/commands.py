@@ -33,7 +33,7 @@ class Train:
     task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
         metadata={"unless": "task_file"}
     )
-    """Name of the task; ``duopoly tasks`` lists them. May be left out with a --task-file."""
+    """Name of a task, or id in Gymnasium's registry; may be left out with a --task-file."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
     steps: int = _between(1, 10**12, DEFAULTS.num_env_steps)

@@ -7,7 +7,7 @@ from duopoly.app import settings_json
 from duopoly.app.errors import DamageError
 from duopoly.settings import Settings, SettingsError
 
-FORMAT = 1
+FORMAT = 2
 """Version of everything that is kept on disk; another one is refused."""
 
 

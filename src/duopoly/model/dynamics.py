@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.model.ensemble import Ensemble, disagreement, predict
+from duopoly.model.outcomes import Unknown, foresee
 from duopoly.settings import RobustnessSettings
 from duopoly.types import Prediction
 
@@ -20,8 +21,10 @@ OneStepFn = Callable[[Array, Array, Array], Array]
 class Knowledge:
     """What need not be learned."""
 
-    reward_fn: OneStepFn
-    terminated_fn: OneStepFn
+    reward_fn: OneStepFn | None
+    """None: the ensemble has learned it, among its outcomes."""
+    terminated_fn: OneStepFn | None
+    """None: likewise."""
     compute_fn: OneStepFn | None
     """Returns next_obs with the components that follow from the others filled in."""
     to_env_units: Callable[[Array], Array]
@@ -35,6 +38,16 @@ class LearnedWorld(eqx.Module):
     knowledge: Knowledge = eqx.field(static=True)
     robustness: RobustnessSettings = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        outcomes, known = self.ensemble.outcomes, self.knowledge
+        learned = Unknown() if outcomes is None else outcomes.unknown
+        for name, is_learned, function in (
+            ("reward", learned.reward, known.reward_fn),
+            ("termination", learned.termination, known.terminated_fn),
+        ):
+            if function is None and not is_learned:
+                raise ValueError(f"{name} is neither known nor learned")
+
     @property
     def num_members(self) -> int:
         """Size of the axis E."""
@@ -46,10 +59,18 @@ class LearnedWorld(eqx.Module):
         obs: Float[Array, "E B obs"],
         action: Float[Array, "E B act"],
     ) -> Prediction:
-        """Returns what each member answers to an action in policy units."""
-        del key
-        next_obs = predict(self.ensemble, obs, action)
+        """Returns what each member answers to an action in policy units.
+
+        ``key`` draws the next observation of members that predict its spread, and whether the
+        world ends there where that is learned; each member draws for itself.
+        """
+        key_next, key_end = jax.random.split(key)
+        next_obs = predict(self.ensemble, obs, action, key_next)
         next_obs, reward, terminated = jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
+        if self.ensemble.outcomes is not None:
+            learned = foresee(key_end, self.ensemble.outcomes, obs, action, next_obs)
+            reward = learned[0] if self.knowledge.reward_fn is None else reward
+            terminated = learned[1] if self.knowledge.terminated_fn is None else terminated
         truncated = jnp.zeros(terminated.shape, bool)
         robust = self.robustness
         if robust.disagreement_bonus != 0.0 or robust.max_disagreement > 0.0:
@@ -65,10 +86,14 @@ class LearnedWorld(eqx.Module):
         action: Float[Array, " act"],
         next_obs: Float[Array, " obs"],
     ) -> tuple[Float[Array, " obs"], Float[Array, ""], Bool[Array, ""]]:
+        """Completes one prediction by what is known; the rest earns nothing and never ends."""
         known = self.knowledge
         action = known.to_env_units(action)
         if known.compute_fn is not None:
             next_obs = known.compute_fn(obs, action, next_obs)
-        reward = known.reward_fn(obs, action, next_obs)
-        terminated = known.terminated_fn(obs, action, next_obs)
+        reward, terminated = 0.0, False
+        if known.reward_fn is not None:
+            reward = known.reward_fn(obs, action, next_obs)
+        if known.terminated_fn is not None:
+            terminated = known.terminated_fn(obs, action, next_obs)
         return next_obs, jnp.asarray(reward, obs.dtype), jnp.asarray(terminated, bool)

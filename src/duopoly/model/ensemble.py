@@ -2,16 +2,23 @@
 
 Each member maps (obs, action) to the change of the components that must be learned, in normalised
 units: the mean of an isotropic Gaussian, whose KL divergence to the world is the squared error
-(Definition 1, Eq. 3).
+(Definition 1, Eq. 3), or of one whose standard deviation is predicted too.
 """
+
+from typing import Final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from duopoly.model.loss import Bounds, gaussian
+from duopoly.model.outcomes import Outcomes, Unknown, init_outcomes
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import ModelSettings
+
+OUTCOMES: Final = 2**32 - 1
+"""Folded into the key of the members: far from the numbers that splitting it counts."""
 
 
 class Ensemble(eqx.Module):
@@ -29,6 +36,10 @@ class Ensemble(eqx.Module):
     """Largest next value a prediction may take."""
     learned: tuple[int, ...] = eqx.field(static=True)
     """Observation components the networks predict; the others are known or computed."""
+    bounds: Bounds = eqx.field(static=True, default=None)
+    """Of the predicted log standard deviation, in normalised units; None: none is predicted."""
+    outcomes: Outcomes | None = None
+    """What the members learn beside the next observation; None: nothing, the rest is known."""
 
     @property
     def num_members(self) -> int:
@@ -42,9 +53,13 @@ def init_ensemble(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
+    unknown: Unknown = Unknown(),  # noqa: B008
 ) -> Ensemble:
     """Draws every member's weights from a key of its own."""
-    sizes = (obs_dim + action_dim, *settings.hidden, len(learned))
+    is_likelihood = settings.loss == "likelihood"
+    num_outputs = len(learned) * (2 if is_likelihood else 1)
+    sizes = (obs_dim + action_dim, *settings.hidden, num_outputs)
+    key_outcomes = jax.random.fold_in(key, OUTCOMES)
     keys = jax.random.split(key, settings.num_members)
     return Ensemble(
         members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation))(keys),
@@ -53,6 +68,8 @@ def init_ensemble(
         low=jnp.full(len(learned), -jnp.inf, jnp.float32),
         high=jnp.full(len(learned), jnp.inf, jnp.float32),
         learned=learned,
+        bounds=(settings.min_log_std, settings.max_log_std) if is_likelihood else None,
+        outcomes=init_outcomes(key_outcomes, obs_dim, action_dim, settings, unknown),
     )
 
 
@@ -64,18 +81,32 @@ def features(
 
 
 def predict(
-    ensemble: Ensemble, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
+    ensemble: Ensemble,
+    obs: Float[Array, "E B obs"],
+    action: Float[Array, "E B act"],
+    key: Key[Array, ""] | None = None,
 ) -> Float[Array, "E B obs"]:
-    """Predicts the next observation with every member; unlearned components keep their value."""
-    learned = jnp.asarray(ensemble.learned)
+    """Predicts the next observation with every member; unlearned components keep their value.
 
-    def predict_one(member: MLP, obs: Array, action: Array) -> Array:
-        change = ensemble.targets.invert(member(features(ensemble, obs, action)))
+    The mean of the members' Gaussians, or with a ``key`` a draw from each. Members that predict no
+    standard deviation answer with the mean in either case.
+    """
+    learned = jnp.asarray(ensemble.learned)
+    noise = None
+    if key is not None and ensemble.bounds is not None:
+        noise = jax.random.normal(key, (*obs.shape[:2], len(ensemble.learned)))
+
+    def predict_one(member: MLP, obs: Array, action: Array, noise: Array | None) -> Array:
+        answer = gaussian(member(features(ensemble, obs, action)), ensemble.bounds)
+        change = answer.mean
+        if noise is not None and answer.log_std is not None:
+            change = change + jnp.exp(answer.log_std) * noise
+        change = ensemble.targets.invert(change)
         value = jnp.clip(obs[learned] + change, ensemble.low, ensemble.high)
         return obs.at[learned].set(value)
 
-    over_batch = jax.vmap(predict_one, in_axes=(None, 0, 0))
-    return eqx.filter_vmap(over_batch)(ensemble.members, obs, action)
+    over_batch = jax.vmap(predict_one, in_axes=(None, 0, 0, 0))
+    return eqx.filter_vmap(over_batch)(ensemble.members, obs, action, noise)
 
 
 def disagreement(

@@ -1,9 +1,11 @@
 """The model player: minimise the prediction error on the policy player's data (Eq. 7, 9, 12, 16).
 
 min_M ℓ(M, µ),   ℓ(M, µ) = E_(s,a)~µ ‖ (s' − s)/σ − f_M(s, a) ‖²      (Definition 1, Eq. 3)
+
+or, with the likelihood loss, ℓ(M, µ) = E_(s,a)~µ [ −log N((s' − s)/σ; μ_M(s, a), σ_M(s, a)²) ].
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,12 +13,21 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from duopoly.model.ensemble import Ensemble, features, init_ensemble
-from duopoly.networks import MLP, Normaliser, moments, random_batches
+from duopoly.model.descent import Networks, Progress, descend
+from duopoly.model.ensemble import Ensemble, init_ensemble
+from duopoly.model.loss import Gaussian, gaussian
+from duopoly.model.loss import squared_error as squared_error
+from duopoly.model.objective import inputs_and_targets, lesson_of, objective_of, previous_answers
+from duopoly.model.outcomes import Unknown, measure_outcomes
+from duopoly.model.rows import all_rows, hold_out, resample
+from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
 
 Tree = TypeVar("Tree")
+
+BOOTSTRAP: Final = 2**32 - 1
+"""Folded into a member's key: far from the numbers that splitting it counts."""
 
 
 class ModelState(eqx.Module):
@@ -31,11 +42,15 @@ class FitInfo(NamedTuple):
     """What is observed of one fit, never fed back."""
 
     loss: Float[Array, " E"]
-    """Mean squared error of the last epoch per member, in units of the targets' variance."""
+    """Mean of all that each member minimised, over its last epoch."""
     num_steps: Int[Array, ""]
-    """Gradient steps taken by each member."""
+    """Gradient steps of the member that took the most."""
     is_refused: Bool[Array, " E"]
     """Members whose fit turned non-finite and who kept their previous parameters."""
+    holdout_error: Float[Array, " E"]
+    """Loss on the rows held out, of the parameters kept; NaN where none are."""
+    num_epochs: Int[Array, " E"]
+    """Epochs each member made."""
 
 
 def init_model(
@@ -44,10 +59,16 @@ def init_model(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
+    unknown: Unknown = Unknown(),  # noqa: B008
 ) -> ModelState:
-    """Returns the model player before it has seen any data."""
-    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings)
-    opt_state = jax.vmap(optax.scale_by_adam().init)(eqx.filter(ensemble.members, eqx.is_array))
+    """Returns the model player before it has seen any data.
+
+    ``unknown`` says what it must learn beside the observation components ``learned``.
+    """
+    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, unknown)
+    opt_state = jax.vmap(optax.scale_by_adam().init)(
+        eqx.filter(networks_of(ensemble), eqx.is_array)
+    )
     return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
 
 
@@ -65,50 +86,43 @@ def fit_model(
     parameters or loss turn non-finite keeps those it came with.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
-    x, y = inputs_and_targets(ensemble, data)
-    optimiser = optax.scale_by_adam()
-    num_batches = -(-data.num_valid // settings.batch_size)
+    lesson = lesson_of(ensemble, data)
+    rows, held = all_rows(data), None
+    if settings.holdout > 0.0:
+        rows, held = hold_out(data, settings.holdout)
+    anchor = previous_answers(state.ensemble, ensemble, data) if settings.proximal > 0.0 else None
+    proximal = jnp.where(state.num_fits > 0, settings.proximal, 0.0)
 
-    def step_size(progress: Array) -> Float[Array, ""]:
-        return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
+    def fit_member(
+        key: Array, player: tuple[Networks, optax.OptState], anchor: Gaussian | None
+    ) -> tuple[tuple[Networks, optax.OptState], Progress]:
+        drawn = resample(jax.random.fold_in(key, BOOTSTRAP), rows) if settings.bootstrap else rows
+        objective = objective_of(ensemble, lesson, held, anchor, proximal)
+        return descend(key, player, drawn, objective, settings, num_epochs)
 
-    def fit_member(key: Array, member: MLP, opt_state: optax.OptState) -> tuple:
-        def epoch(carry: tuple, now: tuple[Array, Array]) -> tuple[tuple, Float[Array, ""]]:
-            key, index = now
-            batch, _ = random_batches(key, data.valid, settings.batch_size)
-
-            def step(i: Array, carry: tuple) -> tuple:
-                member, opt_state, total = carry
-                rows = batch(i)
-                loss, grad = jax.value_and_grad(squared_error)(member, x[rows], y[rows])
-                updates, opt_state = optimiser.update(grad, opt_state)
-                rate = step_size((index + i / num_batches) / num_epochs)
-                member = jax.tree.map(lambda p, u: p - rate * u, member, updates)
-                return member, opt_state, total + loss
-
-            member, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*carry, 0.0))
-            return (member, opt_state), total / num_batches
-
-        epochs = (jax.random.split(key, num_epochs), jnp.arange(num_epochs))
-        carry, losses = jax.lax.scan(epoch, (member, opt_state), epochs)
-        return *carry, losses[-1]
-
+    before = (networks_of(ensemble), state.opt_state)
     keys = jax.random.split(key, ensemble.num_members)
-    *fitted, loss = jax.vmap(fit_member)(keys, ensemble.members, state.opt_state)
-    is_refused = ~(jnp.isfinite(loss) & all_finite(fitted))
-    members, opt_state = select(is_refused, (ensemble.members, state.opt_state), tuple(fitted))
-    ensemble = eqx.tree_at(lambda e: e.members, ensemble, members)
-    info = FitInfo(loss, num_epochs * num_batches, is_refused)
-    return ModelState(ensemble, opt_state, state.num_fits + 1), info
+    fitted, progress = jax.vmap(fit_member)(keys, before, anchor)
+    is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
+    if held is not None:
+        is_refused |= ~jnp.isfinite(progress.holdout_error)
+    members, opt_state = select(is_refused, before, fitted)
+    num_steps = jnp.max(progress.num_epochs) * -(-rows.num_valid // settings.batch_size)
+    info = FitInfo(progress.loss, num_steps, is_refused, *progress[1:])
+    return ModelState(with_networks(ensemble, members), opt_state, state.num_fits + 1), info
 
 
 @eqx.filter_jit
 def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"]:
-    """Evaluates ℓ(M, µ) of every member on the data, in units of the targets' variance."""
+    """Evaluates ℓ(M, µ) of every member's mean on the data, in units of the targets' variance.
+
+    The squared error under either loss, so that they compare.
+    """
     x, y = inputs_and_targets(ensemble, data)
 
     def member_error(member: MLP) -> Float[Array, ""]:
-        error = jnp.mean((jax.vmap(member)(x) - y) ** 2, axis=-1)
+        mean = gaussian(jax.vmap(member)(x), ensemble.bounds).mean
+        error = jnp.mean((mean - y) ** 2, axis=-1)
         return jnp.sum(jnp.where(data.valid, error, 0.0)) / data.num_valid
 
     return jax.vmap(member_error)(ensemble.members)
@@ -120,6 +134,7 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     value = data.next_obs[:, learned]
     margin = clip_sigmas * moments(value, data.valid)[1]
     valid = data.valid[:, None]
+    outcomes = ensemble.outcomes
     return Ensemble(
         members=ensemble.members,
         inputs=Normaliser.of(jnp.concatenate([data.obs, data.action], axis=-1), data.valid),
@@ -127,24 +142,24 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
         low=jnp.min(jnp.where(valid, value, jnp.inf), axis=0) - margin,
         high=jnp.max(jnp.where(valid, value, -jnp.inf), axis=0) + margin,
         learned=ensemble.learned,
+        bounds=ensemble.bounds,
+        outcomes=None if outcomes is None else measure_outcomes(outcomes, data, clip_sigmas),
     )
 
 
-def inputs_and_targets(
-    ensemble: Ensemble, data: Transitions
-) -> tuple[Float[Array, "N features"], Float[Array, "N learned"]]:
-    """Returns what the networks see and what they should answer, both normalised."""
-    learned = jnp.asarray(ensemble.learned)
-    x = jax.vmap(lambda obs, action: features(ensemble, obs, action))(data.obs, data.action)
-    y = jax.vmap(ensemble.targets)(data.next_obs[:, learned] - data.obs[:, learned])
-    return x, y
+def networks_of(ensemble: Ensemble) -> Networks:
+    """Returns what is fitted of an ensemble."""
+    outcomes = None if ensemble.outcomes is None else ensemble.outcomes.members
+    return Networks(ensemble.members, outcomes)
 
 
-def squared_error(
-    member: MLP, x: Float[Array, "N features"], y: Float[Array, "N learned"]
-) -> Float[Array, ""]:
-    """Mean over samples and components of the squared error (Eq. 3 for isotropic Gaussians)."""
-    return jnp.mean((jax.vmap(member)(x) - y) ** 2)
+def with_networks(ensemble: Ensemble, fitted: Networks) -> Ensemble:
+    """Returns the ensemble with its networks renewed."""
+    ensemble = eqx.tree_at(lambda e: e.members, ensemble, fitted.dynamics)
+    if ensemble.outcomes is None:
+        return ensemble
+    outcomes = eqx.tree_at(lambda o: o.members, ensemble.outcomes, fitted.outcomes)
+    return eqx.tree_at(lambda e: e.outcomes, ensemble, outcomes)
 
 
 def all_finite(tree: object) -> Bool[Array, " E"]:

@@ -1,10 +1,15 @@
-"""The tasks by name. Importing this loads no simulator; only `get_task` does."""
+"""The tasks by name, and beside them every environment in Gymnasium's registry.
+
+Importing this loads no simulator; only `get_task` does.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from typing import TYPE_CHECKING
+
+import gymnasium as gym
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
@@ -71,31 +76,55 @@ class UnknownTaskError(ValueError):
 
 
 def canonical_name(name: str) -> str:
-    """The task's own name, given that or an alias of it.
+    """The task's own name, given that or an alias of it, or the id of a registered environment.
 
     Raises:
-        UnknownTaskError: no task has that name.
+        UnknownTaskError: no task and no environment has that name.
     """
     name = _ALIASES.get(name, name)
-    if name not in _MODULES and name not in VARIANTS:
+    if name not in _MODULES and name not in VARIANTS and not is_registered(name):
         raise UnknownTaskError(f"unknown task {name!r}; {_suggestion(name)}")
     return name
 
 
-def get_task(name: str) -> Task:
-    """The task of that name or alias, or the variant of a task.
+def is_registered(name: str) -> bool:
+    """Whether a name is no task's of ours but an id in Gymnasium's registry, with its version.
+
+    An id such as ``module:Env-v0``, for which Gymnasium would import the module, never is: names
+    of tasks are read back from files.
 
     Raises:
-        UnknownTaskError: no task has that name.
+        UnknownTaskError: the name has such a form.
+    """
+    if ":" in name:
+        raise UnknownTaskError(
+            f"unknown task {name!r}; no module is imported for a name: "
+            f"register the environment in a program of your own and play it from there"
+        )
+    return name not in _MODULES and name not in VARIANTS and name in gym.registry
+
+
+def get_task(name: str) -> Task:
+    """The task of that name or alias; of a registered environment, one with nothing known.
+
+    Raises:
+        UnknownTaskError: no task and no environment has that name.
     """
     name = canonical_name(name)
+    if is_registered(name):
+        from duopoly.world.tasks.registered import registered_task
+
+        return registered_task(name)
     module = _MODULES[VARIANTS.get(name, name)]
     return importlib.import_module(f"{__name__}.{module}").TASKS[name]
 
 
 def _suggestion(name: str) -> str:
-    by_lower_case = {known.lower(): known for known in (*TASK_NAMES, *VARIANTS, *_ALIASES)}
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=2, cutoff=0.5)
+    ours = {known.lower(): known for known in (*TASK_NAMES, *VARIANTS, *_ALIASES)}
+    registered = {known.lower(): known for known in gym.registry} | ours
+    near = difflib.get_close_matches(name.lower(), registered, n=1, cutoff=0.85)
+    near += difflib.get_close_matches(name.lower(), ours, n=2, cutoff=0.5)
     if near:
-        return "did you mean " + " or ".join(by_lower_case[match] for match in near) + "?"
-    return "there are " + ", ".join(TASK_NAMES)
+        known = list(dict.fromkeys(registered[match] for match in near))
+        return "did you mean " + " or ".join(known[:2]) + "?"
+    return "there are " + ", ".join(TASK_NAMES) + " and all that Gymnasium has registered"

@@ -1,0 +1,122 @@
+"""Adam over minibatches, for a number of epochs or until held-out rows say enough."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from duopoly.model.rows import Rows
+from duopoly.networks import MLP, random_batches
+from duopoly.settings import ModelSettings
+
+
+class Networks(eqx.Module):
+    """What a member fits: of one member, or of all along a leading axis E."""
+
+    dynamics: MLP
+    outcomes: MLP | None
+
+
+class Objective(NamedTuple):
+    """What one member minimises, and what tells it when to stop."""
+
+    loss_fn: Callable[[Networks, Int[Array, " batch"]], Float[Array, ""]]
+    """Mean loss on some rows of the data."""
+    holdout_fn: Callable[[Networks], Float[Array, ""]] | None
+    """Mean loss on the rows held out; None: never stop early."""
+
+
+class Progress(NamedTuple):
+    """How the fit of one member went."""
+
+    loss: Float[Array, ""]
+    """Mean loss of the last epoch."""
+    holdout_error: Float[Array, ""]
+    """Loss of the parameters kept on the rows held out; NaN where none are."""
+    num_epochs: Int[Array, ""]
+    """Epochs made."""
+
+
+Player = tuple[Networks, optax.OptState]
+Epoch = Callable[[Player, Key[Array, ""], Int[Array, ""]], tuple[Player, Float[Array, ""]]]
+
+
+def descend(
+    key: Key[Array, ""],
+    player: Player,
+    rows: Rows,
+    objective: Objective,
+    settings: ModelSettings,
+    num_epochs: int,
+) -> tuple[Player, Progress]:
+    """Fits one member to the rows; the step size falls along half a cosine to a hundredth."""
+    optimiser = optax.scale_by_adam()
+    num_batches = -(-rows.num_valid // settings.batch_size)
+    is_row = jnp.arange(rows.rows.shape[0]) < rows.num_valid
+
+    def step_size(progress: Array) -> Float[Array, ""]:
+        return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
+
+    def epoch(player: Player, key: Array, index: Array) -> tuple[Player, Float[Array, ""]]:
+        batch, _ = random_batches(key, is_row, settings.batch_size)
+
+        def step(i: Array, carry: tuple) -> tuple:
+            networks, opt_state, total = carry
+            loss, grad = jax.value_and_grad(objective.loss_fn)(networks, rows.rows[batch(i)])
+            updates, opt_state = optimiser.update(grad, opt_state)
+            rate = step_size((index + i / num_batches) / num_epochs)
+            networks = jax.tree.map(lambda p, u: p - rate * u, networks, updates)
+            return networks, opt_state, total + loss
+
+        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*player, 0.0))
+        return (networks, opt_state), total / num_batches
+
+    keys = jax.random.split(key, num_epochs)
+    if objective.holdout_fn is None:
+        return _all_epochs(keys, player, epoch)
+    return _until_stale(keys, player, epoch, objective.holdout_fn, settings.patience)
+
+
+def _all_epochs(
+    keys: Key[Array, " epochs"], player: Player, epoch: Epoch
+) -> tuple[Player, Progress]:
+    def one(player: Player, now: tuple[Array, Array]) -> tuple[Player, Float[Array, ""]]:
+        return epoch(player, *now)
+
+    player, losses = jax.lax.scan(one, player, (keys, jnp.arange(len(keys))))
+    return player, Progress(losses[-1], jnp.asarray(jnp.nan), jnp.asarray(len(keys)))
+
+
+def _until_stale(
+    keys: Key[Array, " epochs"],
+    player: Player,
+    epoch: Epoch,
+    holdout_fn: Callable[[Networks], Float[Array, ""]],
+    patience: int,
+) -> tuple[Player, Progress]:
+    """Stops after ``patience`` epochs without a lower error; what had the lowest is kept.
+
+    Under ``vmap`` the loop runs while any member goes on, and the others stay as they are.
+    """
+
+    def goes_on(carry: tuple) -> Array:
+        done, best_at = carry[0], carry[1]
+        return (done < len(keys)) & (done - best_at < patience)
+
+    def once(carry: tuple) -> tuple:
+        done, best_at, player, best, lowest, _ = carry
+        player, loss = epoch(player, keys[done], done)
+        error = holdout_fn(player[0])
+        is_better = error < lowest  # never, where the error is not a number
+        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), player, best)
+        best_at = jnp.where(is_better, done + 1, best_at)
+        return done + 1, best_at, player, best, jnp.where(is_better, error, lowest), loss
+
+    zero, infinity = jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
+    start = (zero, zero, player, player, infinity, jnp.zeros(()))
+    done, _, _, best, lowest, loss = jax.lax.while_loop(goes_on, once, start)
+    return best, Progress(loss, lowest, done)

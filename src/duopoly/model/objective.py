@@ -1,0 +1,86 @@
+"""What one member minimises: its losses on the data, and how far it leaves its previous answers."""
+
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from duopoly.model.descent import Networks, Objective
+from duopoly.model.ensemble import Ensemble, features
+from duopoly.model.loss import Gaussian, divergence, gaussian, model_loss
+from duopoly.model.outcomes import OutcomeTargets, outcome_losses, outcome_targets
+from duopoly.model.rows import HeldOut, mean_over
+from duopoly.types import Transitions
+
+Tree = TypeVar("Tree")
+
+
+class Lesson(NamedTuple):
+    """The data as a member sees it, normalised, a row per transition."""
+
+    x: Float[Array, "N features"]
+    y: Float[Array, "N learned"]
+    outcomes: OutcomeTargets | None
+
+
+def objective_of(
+    ensemble: Ensemble,
+    lesson: Lesson,
+    held: HeldOut | None,
+    anchor: Gaussian | None,
+    proximal: Float[Array, ""],
+) -> Objective:
+    """Returns what one member minimises: its losses, and λ times the divergence from its anchor."""
+
+    def loss(networks: Networks, lesson: Lesson) -> Float[Array, ""]:
+        total = model_loss(networks.dynamics, lesson.x, lesson.y, ensemble.bounds)
+        if lesson.outcomes is None or ensemble.outcomes is None or networks.outcomes is None:
+            return total
+        of_reward, of_end = outcome_losses(ensemble.outcomes, networks.outcomes, lesson.outcomes)
+        return total + jnp.mean(of_reward) + jnp.mean(of_end)
+
+    def loss_fn(networks: Networks, rows: Int[Array, " batch"]) -> Float[Array, ""]:
+        batch = take(lesson, rows)
+        if anchor is None:
+            return loss(networks, batch)
+        answer = gaussian(jax.vmap(networks.dynamics)(batch.x), ensemble.bounds)
+        return loss(networks, batch) + proximal * divergence(take(anchor, rows), answer)
+
+    def holdout_fn(networks: Networks, held: HeldOut) -> Float[Array, ""]:
+        one = jax.vmap(lambda row: loss(networks, take(lesson, row[None])))
+        return mean_over(one(held.rows), held)
+
+    return Objective(loss_fn, None if held is None else lambda n: holdout_fn(n, held))
+
+
+def lesson_of(ensemble: Ensemble, data: Transitions) -> Lesson:
+    """Returns all that the members learn from the data."""
+    outcomes = None if ensemble.outcomes is None else outcome_targets(ensemble.outcomes, data)
+    return Lesson(*inputs_and_targets(ensemble, data), outcomes)
+
+
+def inputs_and_targets(
+    ensemble: Ensemble, data: Transitions
+) -> tuple[Float[Array, "N features"], Float[Array, "N learned"]]:
+    """Returns what the networks see and what they should answer, both normalised."""
+    learned = jnp.asarray(ensemble.learned)
+    x = jax.vmap(lambda obs, action: features(ensemble, obs, action))(data.obs, data.action)
+    y = jax.vmap(ensemble.targets)(data.next_obs[:, learned] - data.obs[:, learned])
+    return x, y
+
+
+def previous_answers(old: Ensemble, ensemble: Ensemble, data: Transitions) -> Gaussian:
+    """Returns what each member answered before the fit [E N learned], in the units of now."""
+    x, _ = inputs_and_targets(old, data)
+    answer = gaussian(jax.vmap(lambda m: jax.vmap(m)(x))(old.members), old.bounds)
+    mean = jax.vmap(jax.vmap(lambda z: ensemble.targets(old.targets.invert(z))))(answer.mean)
+    if answer.log_std is None:
+        return Gaussian(mean, None)
+    scale = jnp.log(old.targets.std / ensemble.targets.std)
+    return Gaussian(mean, answer.log_std + scale[None, None])
+
+
+def take(tree: Tree, rows: Int[Array, " n"]) -> Tree:
+    """Returns some rows of all arrays."""
+    return jax.tree.map(lambda x: x[rows], tree)
