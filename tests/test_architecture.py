@@ -23,7 +23,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 GROUND = {"types", "settings", "networks"}
 PLAYERS = {"world", "model", "policy"}
-GAME = GROUND | PLAYERS | {"schedule", "report", "moves", "game"}
+GAME = GROUND | PLAYERS | {"schedule", "acting", "report", "moves", "game"}
 # Which rooms of the package each room may look into, besides itself. A room that is not listed
 # fails the test: give it a floor.
 FLOORS: dict[str, set[str]] = {
@@ -34,8 +34,9 @@ FLOORS: dict[str, set[str]] = {
     "model": GROUND,
     "policy": GROUND | {"model"},
     "presets": {"settings"},
-    "report": GROUND | PLAYERS,
-    "moves": GROUND | PLAYERS | {"report"},
+    "acting": GROUND | PLAYERS,
+    "report": GROUND | PLAYERS | {"acting"},
+    "moves": GROUND | PLAYERS | {"acting", "report"},
     "schedule": {"settings"},
     "game": GROUND | PLAYERS | {"schedule", "report", "moves"},
     "equilibrium": GAME,

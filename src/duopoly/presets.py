@@ -1,7 +1,7 @@
 """Settings to start from, per task and algorithm; pure Python, read before JAX starts."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from duopoly.settings import (
@@ -13,8 +13,6 @@ from duopoly.settings import (
     Settings,
     ValueSettings,
 )
-
-ALGORITHMS: Final = ("pal", "mal", "gda", "br")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +83,37 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
 """PAL's are found by trying; the others start from them and from the authors' configurations."""
 
 
+def as_pets(base: Settings) -> Settings:
+    """Plans every action by CEM, as PETS does; it explores by the noise of its plans alone."""
+    planner = dataclasses.replace(base.policy.planner, exploration_std=0.0)
+    policy = dataclasses.replace(base.policy, improver="cem", planner=planner)
+    return dataclasses.replace(base, policy=policy)
+
+
+def as_metrpo(base: Settings) -> Settings:
+    """Improves the policy by TRPO over the ensemble, as ME-TRPO does."""
+    policy = dataclasses.replace(base.policy, improver="trpo")
+    return dataclasses.replace(base, policy=policy)
+
+
+def as_slbo(base: Settings) -> Settings:
+    """Improves the policy by TRPO in a single network, as SLBO does."""
+    policy = dataclasses.replace(base.policy, improver="trpo")
+    model = dataclasses.replace(base.model, num_members=1)
+    return dataclasses.replace(base, policy=policy, model=model)
+
+
+METHODS: Final[Mapping[str, Callable[[Settings], Settings]]] = {
+    "pets": as_pets,
+    "metrpo": as_metrpo,
+    "slbo": as_slbo,
+}
+"""What an earlier method changes of a task's settings for MAL, whichever the task."""
+
+
 def preset(task_name: str, algorithm: str) -> Preset:
     """Returns the starting point for a task and an algorithm; for other tasks, the defaults."""
+    if algorithm in METHODS and (task_name, algorithm) not in PRESETS:
+        base = preset(task_name, "mal")
+        return Preset(METHODS[algorithm](base.settings), base.num_env_steps)
     return PRESETS.get((task_name, algorithm), Preset(Settings(), 50_000))

@@ -51,10 +51,10 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, counted)
 
     counting(fit, "measure")
-    counting(improve, "natural_gradient_step")
+    counting(improve, "estimate_advantages")
     settings = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=31))
     list(game.play(POINT, settings, PAL, 0, num_env_steps=380))
-    assert traces == {"measure": 1, "natural_gradient_step": 1}
+    assert traces == {"measure": 1, "estimate_advantages": 1}
 
 
 def test_unknown_reward_is_refused_by_name() -> None:

@@ -10,6 +10,7 @@ from duopoly.app.commands import COMMANDS, Command, Train
 from duopoly.app.errors import UsageError
 from duopoly.app.rundir import run_directory
 from duopoly.presets import preset
+from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings
 from duopoly.world.tasks import ACTION_REPEATS, canonical_name
 
@@ -33,7 +34,8 @@ def parse(words: list[str]) -> Command:
         return _build(kind, words)
     task = canonical_name(typed.positionals[0])
     default = _train_defaults(task, typed.flags)
-    _check_settings(default.settings, typed.flags)
+    settings = _check_settings(default.settings, typed.flags)
+    check_players(SCHEDULES[default.algorithm], settings)
     _check_steps(task, typed.flags.get("steps", default.steps))
     return dataclasses.replace(_build(Train, words, default), task=task)
 
@@ -70,8 +72,12 @@ def _check_steps(task: str, num_env_steps: int) -> None:
         raise UsageError(f"--steps {num_env_steps}: one action of {task} alone takes {repeat}")
 
 
-def _check_settings(default: Settings, given: dict[str, Any]) -> None:
-    """Finds settings that are each in bounds but make no sense together."""
+def _check_settings(default: Settings, given: dict[str, Any]) -> Settings:
+    """Returns the settings as typed.
+
+    Raises:
+        SettingsError: each is in bounds, but they make no sense together.
+    """
     merged = settings_json.to_dict(default)
     for name, value in given.items():
         *groups, field = name.split(".")
@@ -80,4 +86,4 @@ def _check_settings(default: Settings, given: dict[str, Any]) -> None:
             target = target[group]
         if groups:
             target[field] = value
-    settings_json.from_dict(merged)
+    return settings_json.from_dict(merged)
