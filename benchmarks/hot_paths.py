@@ -106,7 +106,7 @@ def natural_gradient_path() -> Path:
 
     @jax.jit
     def run(policy: GaussianPolicy) -> object:
-        return natural_gradient_step(policy, lambda p: objective(p, samples, 0.0), obs, POLICY)
+        return natural_gradient_step(policy, (), lambda p: objective(p, samples, 0.0), obs, POLICY)
 
     products = layer_products((OBS, *POLICY.hidden, ACTION))
     # The gradient takes 6, a Fisher-vector product 4 forwards and 4 back; one more is the residual.

@@ -23,7 +23,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 GROUND = {"types", "settings", "networks"}
 PLAYERS = {"world", "model", "policy"}
-GAME = GROUND | PLAYERS | {"schedule", "report", "moves", "observe", "game"}
+GAME = GROUND | PLAYERS | {"schedule", "acting", "report", "moves", "observe", "game"}
 # Which rooms of the package each room may look into, besides itself. A room that is not listed
 # fails the test: give it a floor.
 FLOORS: dict[str, set[str]] = {
@@ -33,10 +33,11 @@ FLOORS: dict[str, set[str]] = {
     "world": GROUND,
     "model": GROUND,
     "policy": GROUND | {"model"},
-    "presets": {"settings", "world"},
+    "presets": {"settings", "schedule", "world"},
     "equilibrium": GROUND | {"model", "policy"},
-    "report": GROUND | PLAYERS,
-    "moves": GROUND | PLAYERS | {"equilibrium", "report"},
+    "acting": GROUND | PLAYERS,
+    "report": GROUND | PLAYERS | {"acting"},
+    "moves": GROUND | PLAYERS | {"acting", "equilibrium", "report"},
     "schedule": {"settings"},
     "observe": GROUND | PLAYERS | {"equilibrium", "report", "moves"},
     "game": GROUND | PLAYERS | {"schedule", "report", "moves", "observe"},

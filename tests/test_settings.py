@@ -10,9 +10,16 @@ import pytest
 from probes import POINT, TINY
 
 from duopoly import game, settings
-from duopoly.presets import ALGORITHMS, PRESETS
-from duopoly.schedule import SCHEDULES
-from duopoly.settings import ModelSettings, PolicySettings, SettingsError
+from duopoly.presets import METHODS, PRESETS, preset
+from duopoly.schedule import ALGORITHMS, BR, GDA, MAL, PAL, SCHEDULES, check_players
+from duopoly.settings import (
+    Improver,
+    ModelSettings,
+    PlannerSettings,
+    PolicySettings,
+    Settings,
+    SettingsError,
+)
 from duopoly.world.tasks import TASK_NAMES
 
 RECORDS = [
@@ -34,6 +41,7 @@ RECORDS = [
         (ModelSettings, {"holdout": 0.95}, "holdout = 0.95: must be in"),
         (ModelSettings, {"patience": 0}, "patience = 0: must be at least 1"),
         (ModelSettings, {"proximal": -1.0}, "proximal = -1.0: must be at least 0"),
+        (PlannerSettings, {"num_elites": 200}, "num_elites = 200: must be at most num_samples"),
         (PolicySettings, {"discount": 1.5}, "discount = 1.5: must be in"),
         (PolicySettings, {"initial_log_std": -3.0}, "min_log_std = -2.5: must be at most"),
     ],
@@ -64,8 +72,23 @@ def test_another_type_is_refused(values: str, kind: str) -> None:
 
 
 def test_there_is_a_preset_for_every_task_and_algorithm() -> None:
+    papers = {schedule.name for schedule in (GDA, BR, PAL, MAL)}
     named = {*TASK_NAMES, "Pendulum-v1"}
-    assert set(PRESETS) == {(task, name) for task in named for name in ALGORITHMS}
+    assert set(PRESETS) >= {(task, name) for task in named for name in papers}
+    assert set(METHODS) == set(ALGORITHMS) - papers
+
+
+@pytest.mark.parametrize("task", [*TASK_NAMES, "one's own"])
+@pytest.mark.parametrize(
+    ("name", "improver"), [("pets", "cem"), ("metrpo", "trpo"), ("slbo", "trpo"), ("mal", "npg")]
+)
+def test_methods_change_what_they_are_known_for(task: str, name: str, improver: Improver) -> None:
+    found, base = preset(task, name), preset(task, "mal")
+    assert found.settings.policy.improver == improver
+    assert found.settings.collection == base.settings.collection
+    assert found.settings.imagination == base.settings.imagination
+    assert (found.settings.model.num_members == 1) == (name == "slbo")
+    check_players(SCHEDULES[name], found.settings)
 
 
 def fields() -> Iterator[tuple[type, str]]:
@@ -83,7 +106,15 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
     for record in RECORDS:
         monkeypatch.setattr(record, "__getattribute__", noting, raising=False)
     fresh = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=29))
+    planner = PlannerSettings(horizon=4, num_samples=8, num_elites=3, num_iterations=2)
+
+    def by(improver: Improver) -> Settings:
+        policy = dataclasses.replace(fresh.policy, improver=improver, planner=planner)
+        return dataclasses.replace(fresh, policy=policy)
+
     seen.clear()
-    for schedule in SCHEDULES.values():
+    for schedule in (GDA, BR, PAL, MAL):
         list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
+    for improver in ("trpo", "pg", "cem", "mppi"):
+        list(game.play(POINT, by(improver), MAL, 0, num_env_steps=260))
     assert set(fields()) <= seen, set(fields()) - seen

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
-    from duopoly.app.agent import BR, GDA, MAL, PAL, Agent, Algorithm
+    from duopoly.app.agent import BR, GDA, MAL, METRPO, PAL, PETS, SLBO, Agent, Algorithm
     from duopoly.game import Round, play
     from duopoly.moves import GameError, GameState, start
     from duopoly.presets import Preset, preset
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "duopoly.app.agent": ("PAL", "MAL", "GDA", "BR", "Agent", "Algorithm"),
+    "duopoly.app.agent": (
+        *("PAL", "MAL", "GDA", "BR", "PETS", "METRPO", "SLBO"),
+        *("Agent", "Algorithm"),
+    ),
     "duopoly.game": ("Round", "play"),
     "duopoly.moves": ("GameError", "GameState", "start"),
     "duopoly.presets": ("Preset", "preset"),
@@ -53,6 +56,9 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "MAL",
     "GDA",
     "BR",
+    "PETS",
+    "METRPO",
+    "SLBO",
     "Agent",
     "Algorithm",
     "Settings",

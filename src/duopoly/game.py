@@ -26,7 +26,7 @@ from duopoly.moves import (
 )
 from duopoly.observe import appraise, confront, judge
 from duopoly.report import Metrics, unknown_metrics
-from duopoly.schedule import Leader, Memory, Move, Schedule
+from duopoly.schedule import Leader, Memory, Move, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import Transitions
 from duopoly.world.task import Task
@@ -55,10 +55,12 @@ def play(
     bit by bit, to one that never stopped.
 
     Raises:
+        SettingsError: the settings' policy player cannot play by the schedule.
         TaskError: the task's spaces cannot be played.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
+    check_players(schedule, settings)
     game = Game(task, settings, seed)
     state = start(task, settings, seed) if state is None else state
     env = task.make(None)

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from duopoly import report
+from duopoly.acting import Actor, gaussian_actor, planning_actor
 from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.fit import ModelState, fit_model, init_model
 from duopoly.model.imagine import Starts
@@ -109,10 +110,11 @@ def collect(
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
+    acting = actor(game, before, deterministic=False)
     gathered = collect_episodes(
         env,
         game.task,
-        numpy_policy(before.policy.policy).sample,
+        acting.new_policy,
         min(max(budget, at_least), at_most),
         game.seed,
         state.round,
@@ -125,7 +127,8 @@ def collect(
     )
     if state.round == 0:
         state = with_policy(state, normalise_inputs(before.policy, fresh_data(game, state)))
-    return state, report.of_collection(gathered, game.task, env_steps)
+    seen = report.of_collection(gathered, game.task, env_steps)
+    return state, seen | report.of_planning(acting.planned)
 
 
 def fit(
@@ -152,7 +155,9 @@ def fit(
 def improve(
     key: Key[Array, ""], game: Game, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
-    """Lets the policy player take its steps in the model."""
+    """Lets the policy player take its steps in the model; a planner has none to take."""
+    if game.settings.policy.plans:
+        return state, {}
     world = learned_world(game, before)
     starts = start_states(game, state)
     policy = before.policy
@@ -160,13 +165,25 @@ def improve(
     for key_step in jax.random.split(key, game.settings.policy.steps.at(degree)):
         policy, info = improve_policy(key_step, policy, world, starts, game.settings)
         infos.append(info)
-    if not any(bool(jnp.isfinite(info.npg.curvature)) for info in infos):
+    if not any(bool(jnp.isfinite(info.step.gradient_norm)) for info in infos):
         raise GameError(
             f"round {state.round}: no policy gradient is finite, and the imagined return is "
             f"{float(jnp.mean(infos[-1].imagined_return)):g}; check the reward_fn of "
             f"{game.task.name}"
         )
     return with_policy(state, policy), report.of_improvement(infos, policy.policy)
+
+
+def actor(game: Game, players: Players, *, deterministic: bool) -> Actor:
+    """Returns the policy player as it acts in the real world.
+
+    A planner has nothing to plan in before the first fit: until then it acts by the initial
+    Gaussian policy, and so explores. ``deterministic`` leaves out the noise that explores.
+    """
+    if game.settings.policy.plans and int(players.model.num_fits) > 0:
+        world, num_actions = learned_world(game, players), game.task.spec.action_dim
+        return planning_actor(world, num_actions, game.settings, deterministic=deterministic)
+    return gaussian_actor(numpy_policy(players.policy.policy), deterministic=deterministic)
 
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:

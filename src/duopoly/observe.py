@@ -20,8 +20,15 @@ from duopoly.equilibrium.open_loop import open_loop_error
 from duopoly.equilibrium.visitation import visitation_distance
 from duopoly.model.fit import prediction_error
 from duopoly.model.outcomes import outcome_error
-from duopoly.moves import Game, GameState, Players, fresh_data, learned_world, start_states
-from duopoly.policy.gaussian import numpy_policy
+from duopoly.moves import (
+    Game,
+    GameState,
+    Players,
+    actor,
+    fresh_data,
+    learned_world,
+    start_states,
+)
 from duopoly.report import Metrics
 from duopoly.types import Transitions
 from duopoly.world.interaction import evaluate as evaluate_episodes
@@ -34,12 +41,11 @@ NUM_PAIRS: Final = 500
 
 
 def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
-    """Evaluates the policy's mean action on episodes that never enter the data."""
-    policy = numpy_policy(state.players.policy.policy)
+    """Evaluates the policy without its noise on episodes that never enter the data."""
     gathered = evaluate_episodes(
         env,
         game.task,
-        policy.act_mean,
+        actor(game, state.players, deterministic=True).new_policy,
         game.settings.evaluation.num_episodes,
         game.seed,
         state.round,
@@ -52,25 +58,37 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
 
     The model is the one in which the policy that collected was chosen.
     """
+    ensemble, fresh = before.model.ensemble, fresh_data(game, state)
     if int(before.model.num_fits) == 0:
         return {}
-    key_imagine, key_draw, key_replay = jax.random.split(key, 3)
-    settings, ensemble = game.settings, before.model.ensemble
-    world, fresh = learned_world(game, before), fresh_data(game, state)
-    rollouts = imagine_policy(
-        key_imagine, before.policy.policy, world, start_states(game, state), settings
-    )
-    shape = (NUM_SEGMENTS, min(settings.evaluation.open_loop_steps, game.task.horizon))
+    key_imagine, key_replay = jax.random.split(key)
+    num_actions = min(game.settings.evaluation.open_loop_steps, game.task.horizon)
     scale = jnp.zeros(fresh.obs.shape[1]).at[jnp.asarray(ensemble.learned)].set(1.0)
     scale = scale * ensemble.inputs.std[: fresh.obs.shape[1]]
-    drift = open_loop_error(key_replay, world, fresh, scale, shape)
-    distance = visitation_distance(key_draw, fresh, rollouts, ensemble.inputs, NUM_PAIRS)
-    real_return = mean_return_of(fresh, settings.imagination.horizon, game.task.horizon)
-    outcomes = ensemble.outcomes
-    of_outcomes = {} if outcomes is None else report.of_outcomes(outcome_error(outcomes, fresh))
-    return of_outcomes | {
+    world = learned_world(game, before)
+    drift = open_loop_error(key_replay, world, fresh, scale, (NUM_SEGMENTS, num_actions))
+    found = {
         "game/model_objective": float(jnp.mean(prediction_error(ensemble, fresh))),
         "model/open_loop_error": float(drift[-1]),
+    }
+    if ensemble.outcomes is not None:
+        found |= report.of_outcomes(outcome_error(ensemble.outcomes, fresh))
+    if not game.settings.policy.plans:
+        found |= compare_visits(key_imagine, game, before, state)
+    return found
+
+
+def compare_visits(key: Key[Array, ""], game: Game, before: Players, state: GameState) -> Metrics:
+    """Compares what the policy that collected imagined with what it met."""
+    key_imagine, key_draw = jax.random.split(key)
+    horizon = game.settings.imagination.horizon
+    world, fresh = learned_world(game, before), fresh_data(game, state)
+    starts = start_states(game, state)
+    rollouts = imagine_policy(key_imagine, before.policy.policy, world, starts, game.settings)
+    inputs = before.model.ensemble.inputs
+    distance = visitation_distance(key_draw, fresh, rollouts, inputs, NUM_PAIRS)
+    real_return = mean_return_of(fresh, horizon, game.task.horizon)
+    return {
         "game/visitation_distance": float(distance),
         "game/return_gap": float(mean_return(rollouts)) - real_return,
     }
@@ -79,10 +97,12 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
 def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
     """Measures what the policy player could still gain in the model (ε_π, Eq. 5)."""
     players = state.players
-    if game.settings.evaluation.gap_steps == 0 or int(players.model.num_fits) == 0:
+    settings = game.settings
+    is_measured = settings.evaluation.gap_steps > 0 and not settings.policy.plans
+    if not is_measured or int(players.model.num_fits) == 0:
         return {}
     world, starts = learned_world(game, players), start_states(game, state)
-    gap = policy_gap(key, players.policy, world, starts, game.settings)
+    gap = policy_gap(key, players.policy, world, starts, settings)
     return {"game/policy_gap": float(gap)}
 
 

@@ -1,7 +1,7 @@
 """Settings to start from, per task and algorithm; pure Python, read before JAX starts."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from duopoly.settings import (
@@ -14,8 +14,6 @@ from duopoly.settings import (
     ValueSettings,
 )
 from duopoly.world.tasks import VARIANTS
-
-ALGORITHMS: Final = ("pal", "mal", "gda", "br")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,10 +145,42 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Pendulum-v1", "mal"): Preset(SWING_UP, 10_000),
     ("Pendulum-v1", "gda"): Preset(SWING_UP, 20_000),
     ("Pendulum-v1", "br"): Preset(SWING_UP, 20_000),
-    **{(task, algorithm): guess for task, guess in UNTRIED.items() for algorithm in ALGORITHMS},
+    **{
+        (task, algorithm): guess
+        for task, guess in UNTRIED.items()
+        for algorithm in ("pal", "mal", "gda", "br")
+    },
 }
 """PAL's are found by trying; the others start from them and from the authors' configurations. Where
 no algorithm was tried, all start from `UNTRIED`."""
+
+
+def as_pets(base: Settings) -> Settings:
+    """Plans every action by CEM, as PETS does; it explores by the noise of its plans alone."""
+    planner = dataclasses.replace(base.policy.planner, exploration_std=0.0)
+    policy = dataclasses.replace(base.policy, improver="cem", planner=planner)
+    return dataclasses.replace(base, policy=policy)
+
+
+def as_metrpo(base: Settings) -> Settings:
+    """Improves the policy by TRPO over the ensemble, as ME-TRPO does."""
+    policy = dataclasses.replace(base.policy, improver="trpo")
+    return dataclasses.replace(base, policy=policy)
+
+
+def as_slbo(base: Settings) -> Settings:
+    """Improves the policy by TRPO in a single network, as SLBO does."""
+    policy = dataclasses.replace(base.policy, improver="trpo")
+    model = dataclasses.replace(base.model, num_members=1)
+    return dataclasses.replace(base, policy=policy, model=model)
+
+
+METHODS: Final[Mapping[str, Callable[[Settings], Settings]]] = {
+    "pets": as_pets,
+    "metrpo": as_metrpo,
+    "slbo": as_slbo,
+}
+"""What an earlier method changes of a task's settings for MAL, whichever the task."""
 
 
 def preset(task_name: str, algorithm: str) -> Preset:
@@ -159,4 +189,7 @@ def preset(task_name: str, algorithm: str) -> Preset:
     A variant of a task starts where the task does.
     """
     base = VARIANTS.get(task_name, task_name)
+    if algorithm in METHODS and (base, algorithm) not in PRESETS:
+        found = preset(base, "mal")
+        return Preset(METHODS[algorithm](found.settings), found.num_env_steps)
     return PRESETS.get((base, algorithm), Preset(Settings(), 50_000))

@@ -7,6 +7,7 @@ from typing import Final
 import jax.numpy as jnp
 import numpy as np
 
+from duopoly.acting import Planned
 from duopoly.model.fit import FitInfo
 from duopoly.model.outcomes import OutcomeError
 from duopoly.policy.gaussian import GaussianPolicy, entropy
@@ -22,6 +23,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "time/collect_s": "seconds in the real environment",
     "time/fit_s": "seconds of model fitting",
     "time/improve_s": "seconds of policy steps",
+    "time/plan_ms": "milliseconds per planned action, median over the collection",
     "rollout/ep_rew_mean": "mean return of the complete episodes collected",
     "rollout/ep_len_mean": "their mean length in actions",
     "rollout/success_rate": "share of them that succeeded",
@@ -46,11 +48,13 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "imagined/ep_len_mean": "mean imagined length in actions",
     "imagined/terminated_share": "share of imagined rollouts that terminated",
     "imagined/num_steps": "imagined steps of this round, padding excluded",
-    "npg/kl": "KL divergence of a policy step, mean over the round",
-    "npg/gradient_norm": "norm of the policy gradient",
-    "npg/cg_residual": "relative residual of the conjugate gradient solve",
-    "npg/refused_steps": "policy steps refused because a number broke down",
-    "npg/num_steps": "policy steps taken or refused",
+    "policy/kl": "KL divergence of a policy step, mean over the round",
+    "policy/gradient_norm": "norm of the policy gradient",
+    "policy/cg_residual": "relative residual of the conjugate gradient solve",
+    "policy/backtracks": "times that TRPO shortened a step, mean over the round",
+    "policy/refused_steps": "policy steps refused: a number broke down, or TRPO found none",
+    "policy/num_steps": "policy steps taken or refused",
+    "planner/return_mean": "discounted return that the planner foresaw at each action collected",
     "train/std": "mean standard deviation of the policy, in policy units",
     "train/entropy": "entropy of the policy's actions",
     "train/refused_value_fits": "fits of the value function that turned non-finite",
@@ -123,16 +127,27 @@ def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> 
         "imagined/ep_len_mean": float(last.imagined_length),
         "imagined/terminated_share": float(last.terminated_share),
         "imagined/num_steps": sum(int(info.num_steps) for info in infos),
-        "npg/kl": _mean([float(info.npg.kl) for info in infos]),
-        "npg/gradient_norm": _mean([float(info.npg.gradient_norm) for info in infos]),
-        "npg/cg_residual": _mean([float(info.npg.residual) for info in infos]),
-        "npg/refused_steps": sum(bool(info.npg.is_refused) for info in infos),
-        "npg/num_steps": len(infos),
+        "policy/kl": _mean([float(info.step.kl) for info in infos]),
+        "policy/gradient_norm": _mean([float(info.step.gradient_norm) for info in infos]),
+        "policy/cg_residual": _mean([float(info.step.residual) for info in infos]),
+        "policy/backtracks": _mean([int(info.step.num_backtracks) for info in infos]),
+        "policy/refused_steps": sum(bool(info.step.is_refused) for info in infos),
+        "policy/num_steps": len(infos),
         "train/std": float(jnp.mean(jnp.exp(policy.log_std))),
         "train/entropy": float(entropy(policy)),
         "train/explained_variance": float(last.value.explained_variance),
         "train/refused_value_fits": sum(bool(info.value.is_refused) for info in infos),
         "game/policy_objective": float(jnp.mean(first.imagined_return)),
+    }
+
+
+def of_planning(planned: Sequence[Planned]) -> Metrics:
+    """Summarises the actions planned in a collection; nothing is known where none was."""
+    if not planned:
+        return {}
+    return {
+        "time/plan_ms": 1e3 * float(np.median([one.seconds for one in planned])),
+        "planner/return_mean": _mean([one.return_ for one in planned]),
     }
 
 

@@ -6,9 +6,12 @@ Pure Python on purpose: the command line checks a schedule against the settings 
 import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, get_args
 
-from duopoly.settings import Degree
+from duopoly.settings import Degree, Settings, SettingsError
+
+AlgorithmName = Literal["pal", "mal", "gda", "br", "pets", "metrpo", "slbo"]
+ALGORITHMS: Final[tuple[str, ...]] = get_args(AlgorithmName)
 
 
 class Move(enum.Enum):
@@ -105,4 +108,58 @@ MAL: Final = Schedule(
     leader=Leader.MODEL,
 )
 
-SCHEDULES: Final[Mapping[str, Schedule]] = {s.name: s for s in (GDA, BR, PAL, MAL)}
+# Earlier methods as the same game; docs/prior_work.md says how near each comes to its original.
+
+# Probabilistic ensembles with trajectory sampling (Chua et al., 2018): MAL, with a planner
+PETS: Final = dataclasses.replace(MAL, name="pets")
+
+# Model-ensemble TRPO (Kurutach et al., 2018): both players aggressive, one after the other
+METRPO: Final = Schedule(
+    name="metrpo",
+    stages=((Move.COLLECT,), (Move.FIT,), (Move.IMPROVE,)),
+    policy_effort=Degree.CONVERGENCE,
+    model_effort=Degree.CONVERGENCE,
+    memory=Memory.EVERYTHING,
+    leader=Leader.NOBODY,
+)
+
+# Stochastic lower bound optimisation (Luo et al., 2019): both players careful, in turns
+SLBO: Final = Schedule(
+    name="slbo",
+    stages=((Move.COLLECT,), (Move.FIT,), (Move.IMPROVE,)),
+    policy_effort=Degree.CONSERVATIVE,
+    model_effort=Degree.CONSERVATIVE,
+    memory=Memory.EVERYTHING,
+    leader=Leader.NOBODY,
+)
+
+SCHEDULES: Final[Mapping[str, Schedule]] = {
+    s.name: s for s in (GDA, BR, PAL, MAL, PETS, METRPO, SLBO)
+}
+
+
+def check_players(schedule: Schedule, settings: Settings) -> None:
+    """Refuses a policy player that cannot move as the schedule asks.
+
+    Raises:
+        SettingsError: a planner, which has no parameters to move in small steps and always faces
+            the model as it is when it acts, is asked for one or the other.
+    """
+    if not settings.policy.plans:
+        return
+    at_once = any({Move.IMPROVE, Move.FIT} <= set(stage) for stage in schedule.stages)
+    if schedule.leader is Leader.POLICY:
+        reason = "the policy leads by small steps, and a planner has no parameters to move"
+    elif schedule.policy_effort is not Degree.CONVERGENCE:
+        reason = "the policy moves in small steps, and a planner has no parameters to move"
+    elif at_once:
+        reason = (
+            "the policy faces the model's previous iterate, and a planner plans in the model as "
+            "it is when it acts"
+        )
+    else:
+        return
+    raise SettingsError(
+        f"improver = {settings.policy.improver}: in {schedule.name} {reason}; "
+        f"planners play {MAL.name}, {PETS.name} and {METRPO.name}"
+    )

@@ -8,10 +8,13 @@ import dataclasses
 import enum
 import math
 import typing
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Activation = Literal["relu", "silu", "tanh"]
+Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
 Loss = Literal["squared", "likelihood"]
+
+PLANNERS: Final[tuple[Improver, ...]] = ("mppi", "cem")
 
 
 class SettingsError(ValueError):
@@ -183,9 +186,44 @@ class ValueSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class PolicySettings(_Checked):
-    """The policy player: a Gaussian policy improved by natural gradients in imagination."""
+class PlannerSettings(_Checked):
+    """Model-predictive control: what a planner looks for before every action (mppi, cem)."""
 
+    horizon: int = _at_least(1, 10)
+    """Actions it looks ahead."""
+    num_samples: int = _at_least(1, 100)
+    """Plans tried per iteration, each in every member of the ensemble."""
+    num_particles: int = _at_least(1, 1)
+    """Rollouts of a plan per member; more than one helps only where the model is random."""
+    num_iterations: int = _at_least(1, 3)
+    """Times per action that plans are drawn around the best so far."""
+    num_elites: int = _at_least(1, 10)
+    """Best plans to which cem fits the next mean and standard deviation."""
+    temperature: float = _between(1e-3, 1e3, 0.3)
+    """How evenly mppi weighs the plans, in standard deviations of their returns."""
+    momentum: float = _between(0.0, 0.99, 0.1)
+    """Share of the old mean, and of cem's old standard deviation, kept in every iteration."""
+    initial_std: float = _between(1e-3, 2.0, 0.5)
+    """Standard deviation of the first plans, in units of half the action range."""
+    smoothing: float = _between(0.0, 0.99, 0.5)
+    """Correlation of the noise of successive actions of a plan."""
+    exploration_std: float = _between(0.0, 2.0, 0.1)
+    """Noise on the actions that collect data, in units of half the action range."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_elites > self.num_samples:
+            raise SettingsError(
+                f"num_elites = {self.num_elites}: must be at most num_samples = {self.num_samples}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicySettings(_Checked):
+    """The policy player: a Gaussian policy improved in imagination, or a planner."""
+
+    improver: Improver = "npg"
+    """Natural gradients, TRPO or plain gradients; or a planner, which has no parameters."""
     hidden: tuple[int, ...] = _at_least(1, (64, 64))
     """Width of each hidden layer (tanh)."""
     initial_log_std: float = _between(-5.0, 2.0, 0.0)
@@ -199,7 +237,11 @@ class PolicySettings(_Checked):
     gae_lambda: float = _between(0.0, 1.0, 0.97)
     """Bias-variance trade-off of generalised advantage estimation."""
     target_kl: float = _between(1e-8, 1.0, 0.025)
-    """Mean KL divergence that one natural gradient step aims at."""
+    """Mean KL divergence that one natural gradient step aims at, and that TRPO never exceeds."""
+    max_backtracks: int = _at_least(0, 10)
+    """Times that TRPO shortens a step to a policy that is worse or too far, before it gives up."""
+    learning_rate: float = _between(1e-8, 1.0, 3e-3)
+    """Step size of Adam, for plain gradients."""
     fisher_samples: int = _at_least(1, 20_000)
     """Imagined states on which Fisher-vector products are computed."""
     entropy_bonus: float = _at_least(0.0, 0.0)
@@ -210,6 +252,13 @@ class PolicySettings(_Checked):
     """Multiple of the identity added to the Fisher matrix."""
     value: ValueSettings = ValueSettings()
     """Value function."""
+    planner: PlannerSettings = PlannerSettings()
+    """Planner."""
+
+    @property
+    def plans(self) -> bool:
+        """Whether every action is planned instead of drawn from a learned policy."""
+        return self.improver in PLANNERS
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,7 +30,7 @@ KEY = jax.random.key(0)
 def data() -> Transitions:
     env = POINT.make(None)
     player = init_policy_player(KEY, 3, 2, TINY.policy)
-    episodes = collect(env, POINT, numpy_policy(player.policy).sample, 200, 0, 0).episodes
+    episodes = collect(env, POINT, lambda: numpy_policy(player.policy).sample, 200, 0, 0).episodes
     return Buffer.empty(3, 2, 1_000).add(episodes).latest(256)
 
 

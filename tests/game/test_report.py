@@ -18,9 +18,9 @@ def test_every_round_has_every_metric(schedule: Schedule) -> None:
     last = list(game.play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
     assert list(last) == list(DESCRIPTIONS)
     unknown = {name for name, value in last.items() if math.isnan(value)}
-    # Of these, the last three are known where rows are held out, or reward and end are learned.
+    # Known where the policy plans, where rows are held out, or reward and end are learned.
     assert unknown <= {
-        *("game/leader_loss", "model/holdout_error"),
+        *("game/leader_loss", "time/plan_ms", "planner/return_mean", "model/holdout_error"),
         *("model/reward_error", "model/termination_error"),
     }
 

@@ -1,4 +1,4 @@
-"""The four schedules: who plays against whom, and on whose data."""
+"""The schedules: who plays against whom, and on whose data."""
 
 import dataclasses
 import itertools
@@ -14,9 +14,22 @@ from duopoly.model.fit import ModelState, fit_model
 from duopoly.moves import Game, GameState, fresh_data, knowledge_of, start_states
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy
-from duopoly.presets import ALGORITHMS
-from duopoly.schedule import BR, GDA, MAL, PAL, SCHEDULES, Memory, Move, Schedule
-from duopoly.settings import Degree
+from duopoly.schedule import (
+    ALGORITHMS,
+    BR,
+    GDA,
+    MAL,
+    METRPO,
+    PAL,
+    PETS,
+    SCHEDULES,
+    SLBO,
+    Memory,
+    Move,
+    Schedule,
+    check_players,
+)
+from duopoly.settings import Degree, Improver, SettingsError
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect
 
@@ -86,7 +99,7 @@ def test_whose_data_the_model_gets(schedule: Schedule, collects_with_new: bool) 
     collector = new if collects_with_new else old
     policy = numpy_policy(collector.players.policy.policy)
     env = POINT.make(None)
-    episodes = collect(env, POINT, policy.sample, 60, SEED, 1).episodes
+    episodes = collect(env, POINT, lambda: policy.sample, 60, SEED, 1).episodes
     expected = np.concatenate([episode.obs for episode in episodes])
     fresh = new.buffer.obs[-new.buffer.num_fresh :]
     np.testing.assert_array_equal(fresh, expected)
@@ -128,7 +141,8 @@ def test_no_policy_moves_against_a_model_that_saw_no_data(schedule: Schedule) ->
 
 
 def test_efforts_and_leaders_are_those_of_the_paper() -> None:
-    table = {s.name: (s.policy_effort, s.model_effort, s.leader.value) for s in SCHEDULES.values()}
+    paper = (GDA, BR, PAL, MAL)
+    table = {s.name: (s.policy_effort, s.model_effort, s.leader.value) for s in paper}
     assert table == {
         "gda": (Degree.STEP, Degree.STEP, "nobody"),
         "br": (Degree.CONVERGENCE, Degree.CONVERGENCE, "nobody"),
@@ -136,6 +150,44 @@ def test_efforts_and_leaders_are_those_of_the_paper() -> None:
         "mal": (Degree.CONVERGENCE, Degree.CONSERVATIVE, "model"),
     }
     assert set(ALGORITHMS) == set(SCHEDULES)
+
+
+def test_earlier_methods_are_points_of_the_same_space() -> None:
+    # Chua et al. (2018): plan anew in the ensemble, aggregate, fit: MAL by another name.
+    assert dataclasses.replace(PETS, name="mal") == MAL
+    # Kurutach et al. (2018), Luo et al. (2019): collect, fit all, improve; far, or a little each.
+    assert dataclasses.replace(METRPO, name="slbo", policy_effort=SLBO.policy_effort,
+                               model_effort=SLBO.model_effort) == SLBO  # fmt: skip
+    assert METRPO.stages == PAL.stages
+    assert (METRPO.policy_effort, METRPO.model_effort) == (Degree.CONVERGENCE, Degree.CONVERGENCE)
+    assert (SLBO.policy_effort, SLBO.model_effort) == (Degree.CONSERVATIVE, Degree.CONSERVATIVE)
+    assert {s.memory for s in (PETS, METRPO, SLBO)} == {Memory.EVERYTHING}
+
+
+@pytest.mark.parametrize("improver", ["cem", "mppi"])
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        (PAL, "the policy leads by small steps"),
+        (GDA, "the policy moves in small steps"),
+        (SLBO, "the policy moves in small steps"),
+        (BR, "the policy faces the model's previous iterate"),
+        (MAL, None),
+        (PETS, None),
+        (METRPO, None),
+    ],
+    ids=lambda x: getattr(x, "name", None),
+)
+def test_a_planner_plays_where_it_can(
+    schedule: Schedule, reason: str | None, improver: Improver
+) -> None:
+    policy = dataclasses.replace(TINY.policy, improver=improver)
+    settings = dataclasses.replace(TINY, policy=policy)
+    if reason is None:
+        check_players(schedule, settings)
+        return
+    with pytest.raises(SettingsError, match=f"improver = {improver}: in {schedule.name} {reason}"):
+        next(game.play(POINT, settings, schedule, SEED, num_env_steps=200))
 
 
 def test_leader_loss_is_the_leaders_objective() -> None:

@@ -21,7 +21,7 @@ def test_imagined_return_equals_real_return() -> None:
     policy = init_policy(jax.random.key(0), 3, 2, PolicySettings(hidden=(8,)))
     host = numpy_policy(policy)
     env = POINT.make(None)
-    episodes = collect(env, POINT, lambda obs, rng: host.sample(obs, rng), 400, 0, 0).episodes
+    episodes = collect(env, POINT, lambda: host.sample, 400, 0, 0).episodes
     complete = [episode for episode in episodes if episode.complete]
     assert any(episode.terminated for episode in complete)
     assert any(episode.truncated for episode in complete)

@@ -7,14 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from duopoly.policy.gaussian import GaussianPolicy, init_policy, kl_divergence
-from duopoly.policy.natural_gradient import (
-    NaturalGradientInfo,
-    fisher_vector_product,
-    flatten_policy,
-    natural_gradient_step,
-)
-from duopoly.policy.surrogate import Samples, log_probs, objective
+from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
+from duopoly.policy.natural_gradient import fisher_vector_product, natural_gradient_step
+from duopoly.policy.step import StepInfo, flatten_policy
+from duopoly.policy.surrogate import Samples, objective
 from duopoly.settings import PolicySettings
 
 BONUS = 0.3
@@ -29,31 +25,14 @@ SETTINGS = PolicySettings(
 
 def step(
     policy: GaussianPolicy, samples: Samples, fisher_obs: jax.Array, settings: PolicySettings
-) -> tuple[GaussianPolicy, NaturalGradientInfo]:
+) -> tuple[GaussianPolicy, StepInfo]:
     """Take a step that improves the objective on the samples."""
 
     def objective_fn(policy: GaussianPolicy) -> jax.Array:
         return objective(policy, samples, settings.entropy_bonus)
 
-    return natural_gradient_step(policy, objective_fn, fisher_obs, settings)
-
-
-@pytest.fixture
-def policy() -> GaussianPolicy:
-    policy = init_policy(jax.random.key(0), 3, 2, SETTINGS)
-    theta, rebuild = flatten_policy(policy)
-    return rebuild(theta + 0.3 * jax.random.normal(jax.random.key(1), theta.shape))
-
-
-@pytest.fixture
-def samples(policy: GaussianPolicy) -> Samples:
-    obs = jax.random.normal(jax.random.key(2), (400, 3))
-    noise = jax.random.normal(jax.random.key(3), (400, 2))
-    action = jax.vmap(lambda o, z: policy(o)[0] + jnp.exp(policy.log_std) * z)(obs, noise)
-    advantage = jnp.sin(obs[:, 0] * 2.0) * noise[:, 0] - noise[:, 1] ** 2
-    valid = jnp.arange(400) < 350
-    weight = valid.astype(jnp.float32)
-    return Samples(obs, action, log_probs(policy, obs, action), advantage, weight)
+    new, _, info = natural_gradient_step(policy, (), objective_fn, fisher_obs, settings)
+    return new, info
 
 
 def dense_fisher(policy: GaussianPolicy, obs: jax.Array) -> np.ndarray:

@@ -10,17 +10,21 @@ from duopoly.world.tasks import get_task
 pytestmark = pytest.mark.slow
 
 
-def final_metrics(task_name: str, num_env_steps: int, seed: int) -> dict[str, float]:
-    settings = preset(task_name, "pal").settings
-    rounds = play(
-        get_task(task_name), settings, SCHEDULES["pal"], seed, num_env_steps=num_env_steps
-    )
+def final_metrics(
+    task_name: str, num_env_steps: int, seed: int, algorithm: str = "pal"
+) -> dict[str, float]:
+    settings, schedule = preset(task_name, algorithm).settings, SCHEDULES[algorithm]
+    rounds = play(get_task(task_name), settings, schedule, seed, num_env_steps=num_env_steps)
     return list(rounds)[-1].metrics
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_pal_reaches(seed: int) -> None:
     assert final_metrics("Reacher7DOF", 6_000, seed)["eval/success_rate"] >= 0.8
+
+
+def test_pets_reaches() -> None:
+    assert final_metrics("Reacher7DOF", 6_000, 0, "pets")["eval/success_rate"] >= 0.8
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -146,8 +146,8 @@ def test_deep_natural_gradient_points_where_the_closed_form_does() -> None:
         advantage=single(values),
         weight=jnp.ones(len(obs)),
     )
-    new, info = natural_gradient_step(
-        old, lambda policy: objective(policy, samples, 0.0), samples.obs, SETTINGS
+    new, _, info = natural_gradient_step(
+        old, (), lambda policy: objective(policy, samples, 0.0), samples.obs, SETTINGS
     )
     by_gain, by_log_std = lq.natural_gradient(WORLD, POLICY)
     moved = np.append(

@@ -33,7 +33,9 @@ def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # n
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
     def play(seed: int) -> list[Episode]:
-        return collect(TASK.make(None), TASK, random_policy, NUM_STEPS // 2, seed, 0).episodes
+        return collect(
+            TASK.make(None), TASK, lambda: random_policy, NUM_STEPS // 2, seed, 0
+        ).episodes
 
     with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
         return [episode for part in pool.map(play, range(2)) for episode in part]

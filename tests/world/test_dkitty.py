@@ -49,7 +49,9 @@ def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # n
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
     def play(seed: int) -> list[Episode]:
-        return collect(TASK.make(None), TASK, random_policy, NUM_STEPS // 2, seed, 0).episodes
+        return collect(
+            TASK.make(None), TASK, lambda: random_policy, NUM_STEPS // 2, seed, 0
+        ).episodes
 
     with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
         return [episode for part in pool.map(play, range(2)) for episode in part]
@@ -204,7 +206,7 @@ def test_each_bonus_is_paid(
 
 def test_the_quirks_can_be_switched_off() -> None:
     task = orient_task("plain", "random", robel_quirks=False)
-    played = collect(task.make(None), task, random_policy, 60, 0, 0).episodes
+    played = collect(task.make(None), task, lambda: random_policy, 60, 0, 0).episodes
     obs, action, next_obs, reward = transitions(played)
     assert task.reward_fn is not None
     assert TASK.reward_fn is not None

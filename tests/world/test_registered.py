@@ -57,12 +57,17 @@ def test_pendulum_is_a_task_with_nothing_known() -> None:
     np.testing.assert_array_equal(task.spec.action_high, [2.0])
 
 
+def echo(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    return obs
+
+
 @pytest.mark.usefixtures("registered")
 def test_horizon_is_the_limit_of_the_registry_or_a_thousand() -> None:
     task = get_task("tests/Drift-v0")
     assert task.horizon == 7
     assert get_task("tests/Endless-v0").horizon == 1_000
-    episodes = collect(task.make(None), task, lambda obs, rng: obs, 10, 0, 0).episodes  # noqa: ARG005
+    episodes = collect(task.make(None), task, lambda: echo, 10, 0, 0).episodes
     assert [(len(e.obs), e.truncated, e.terminated) for e in episodes] == [
         (7, True, False),
         (3, False, False),

@@ -27,7 +27,9 @@ def no_opengl(monkeypatch: pytest.MonkeyPatch):
 def film(name: str) -> tuple[Task, render.Film]:
     task = get_task(name)
     still = np.zeros(task.spec.action_dim)
-    return task, render.render_episodes(task, lambda obs, rng: still, 0, height=60, width=80)
+    return task, render.render_episodes(
+        task, lambda: lambda obs, rng: still, 0, height=60, width=80
+    )
 
 
 @pytest.mark.usefixtures("no_opengl")
@@ -52,7 +54,7 @@ def test_a_film_never_exceeds_thirty_frames_a_second(fps: int, shown: int) -> No
         return env
 
     fast = dataclasses.replace(task, make=make)
-    movie = render.render_episodes(fast, lambda obs, rng: np.zeros(1), 0, height=6, width=8)
+    movie = render.render_episodes(fast, lambda: lambda obs, rng: np.zeros(1), 0, height=6, width=8)
     assert movie.fps == shown
 
 
@@ -111,4 +113,4 @@ def test_a_broken_film_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_world_without_mujoco_is_refused() -> None:
     task = Task("Bare", "", lambda _: gym.Env(), horizon=5)
     with pytest.raises(render.RenderError, match="Bare is not simulated by MuJoCo"):
-        render.render_episodes(task, lambda obs, rng: np.zeros(1), 0)
+        render.render_episodes(task, lambda: lambda obs, rng: np.zeros(1), 0)

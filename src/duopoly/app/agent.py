@@ -17,22 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, SupportsIndex, final
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
 from duopoly import game
 from duopoly import schedule as schedules
+from duopoly.acting import Actor, plan_action
 from duopoly.app import atomic, checkpoint, snapshot
 from duopoly.app.errors import UsageError
 from duopoly.app.identity import MAX_SEED, Identity
+from duopoly.app.planned import plan_rows, read_plans
 from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.app.train import clocked
 from duopoly.game import Round
-from duopoly.moves import GameState, start
+from duopoly.moves import Game, GameState, actor, learned_world, start
 from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
+from duopoly.policy.plan import empty_plan
 from duopoly.presets import preset
-from duopoly.schedule import SCHEDULES, Schedule
+from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.task import Task
@@ -48,6 +52,12 @@ class Agent:
     def __init__(
         self, task: Task, schedule: Schedule, settings: Settings, seed: int, state: GameState
     ) -> None:
+        """Takes its seat.
+
+        Raises:
+            SettingsError: the settings' policy player cannot play by the schedule.
+        """
+        check_players(schedule, settings)
         self.task = task
         self.schedule = schedule
         self.settings = settings
@@ -64,12 +74,31 @@ class Agent:
 
     @property
     def policy(self) -> NumpyPolicy:
-        """A copy of the policy's numbers that needs no JAX; made once per state."""
+        """A copy of the policy's numbers that needs no JAX; made once per state.
+
+        Raises:
+            UsageError: a planner has none.
+        """
+        if self.plans:
+            raise UsageError(
+                f"improver = {self.settings.policy.improver}: a planner has no policy of its own; "
+                "act by `predict`"
+            )
         state, copy = self._copied
         if state is not self.state:
             copy = numpy_policy(self.state.players.policy.policy)
             self._copied = self.state, copy
         return copy
+
+    @property
+    def plans(self) -> bool:
+        """Whether every action is planned in the model, once there is one."""
+        return self.settings.policy.plans and int(self.state.players.model.num_fits) > 0
+
+    def actor(self, *, deterministic: bool) -> Actor:
+        """Returns the policy player as it acts in whole episodes."""
+        game = Game(self.task, self.settings, self.seed)
+        return actor(game, self.state.players, deterministic=deterministic)
 
     def learn(
         self,
@@ -109,30 +138,58 @@ class Agent:
         self,
         obs: np.ndarray,
         state: Any = None,
-        episode_start: np.ndarray | None = None,  # noqa: ARG002
+        episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
         """The action for one observation ``[obs]``, or for each of a batch ``[N, obs]``.
 
         Args:
             obs: in the environment's units; any real dtype.
-            state: returned as it came: the policy has no memory.
-            episode_start: accepted for the habit's sake; nothing depends on it.
+            state: what the last call returned; None at first. A planner's is the rest of its
+                plan, ``[T, act]`` or ``[N, T, act]``; any other policy has no memory, and returns
+                it as it came.
+            episode_start: where True (one, or ``[N]``), an episode begins and its plan is empty.
             deterministic: the mean action instead of a sample.
 
         Returns:
-            Actions inside the action space, in the environment's units, and ``state``.
+            Actions inside the action space, in the environment's units, and the next ``state``.
 
         Raises:
             ValueError: another shape, an observation beyond belief (see `MAX_SIZE`), or a policy
                 that answers with an action that is not finite.
         """
-        spec, policy = self.task.spec, self.policy
+        spec = self.task.spec
         array = _read_obs(obs, spec.obs_dim, self.task.name)
-        action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
+        if self.plans:
+            action, state = self._plan(array, state, episode_start, deterministic)
+        else:
+            policy = self.policy
+            action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
         if not np.isfinite(action).all():
             raise ValueError(f"the policy's action is not finite: {action}")
         return spec.to_env_units(action.astype(np.float32)), state
+
+    def _plan(
+        self, obs: np.ndarray, state: Any, episode_start: np.ndarray | None, deterministic: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The planned action in policy units for each observation, and the plans' rests."""
+        game = Game(self.task, self.settings, self.seed)
+        world = learned_world(game, self.state.players)
+        empty = empty_plan(self.task.spec.action_dim, self.settings.policy.planner)
+        ahead = read_plans(state, episode_start, obs.shape[:-1], np.asarray(empty))
+
+        def plan_one(obs: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            action, rest, _ = plan_action(
+                self._rng,
+                world,
+                obs,
+                jnp.asarray(ahead),
+                self.settings,
+                deterministic=deterministic,
+            )
+            return action, np.asarray(rest)
+
+        return plan_rows(plan_one, obs, ahead)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the agent as a directory: settings, and one checkpoint with all it has learned.
@@ -225,7 +282,7 @@ class Algorithm:
 
 
 def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
-    """The agent at ``path``, whichever of the four algorithms made it; see `Algorithm.load`."""
+    """The agent at ``path``, whichever of the algorithms made it; see `Algorithm.load`."""
     name = RunDirectory(Path(path)).read_identity().algorithm
     if name not in SCHEDULES:
         raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
@@ -236,6 +293,9 @@ PAL = Algorithm(schedules.PAL)
 MAL = Algorithm(schedules.MAL)
 GDA = Algorithm(schedules.GDA)
 BR = Algorithm(schedules.BR)
+PETS = Algorithm(schedules.PETS)
+METRPO = Algorithm(schedules.METRPO)
+SLBO = Algorithm(schedules.SLBO)
 
 
 def _read_task(task: object) -> Task:

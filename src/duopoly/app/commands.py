@@ -5,15 +5,15 @@ No JAX here: what the user typed is read and checked before anything heavy is lo
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from duopoly.app.identity import MAX_SEED
 from duopoly.presets import preset
+from duopoly.schedule import AlgorithmName
 from duopoly.settings import Settings
 
-AlgorithmName = Literal["pal", "mal", "gda", "br"]
 DEFAULTS = preset("", "pal")
 """What a task without a preset of its own starts from."""
 

@@ -53,9 +53,9 @@ class Diagnosis:
     predicted_change: Float[np.ndarray, "pairs learned"]
     """The mean member's prediction of them."""
     episode: Episode
-    """One real episode of the mean action."""
-    fan: Rollouts
-    """The same policy from the same state in every member's world."""
+    """One real episode without the policy's noise."""
+    fan: Rollouts | None
+    """The same policy from the same state in every member's world; None for a planner."""
 
     @property
     def explained(self) -> Float[np.ndarray, " learned"]:
@@ -103,6 +103,7 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     """Returns the numbers behind the pictures, as JSON values."""
     error = np.median(diagnosis.model_error, axis=0)
     still = np.median(diagnosis.still_error, axis=0)
+    fan = diagnosis.fan
     horizons = [k for k in (1, 5, 10, 20, 50, 100) if k <= len(error)]
     return {
         "task": diagnosis.task,
@@ -114,7 +115,7 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
             str(i): float(r) for i, r in zip(diagnosis.learned, diagnosis.explained, strict=True)
         },
         "real_return": diagnosis.episode.return_,
-        "imagined_return": [float(r) for r in imagined_returns(diagnosis.fan)],
+        "imagined_return": None if fan is None else [float(r) for r in imagined_returns(fan)],
     }
 
 
@@ -148,12 +149,13 @@ def keep(diagnosis: Diagnosis, out: Path) -> None:
 
 
 def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode], Episode]:
-    """Episodes of the sampled policy, and one of its mean action."""
+    """Episodes of the policy with the noise that explores, and one without."""
     env = agent.task.make(None)
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
-        sampled = play(agent.policy.sample, num_episodes, seed, ROUND_INDEX)
-        mean = play(agent.policy.act_mean, 1, seed, ROUND_INDEX + 1)
+        noisy, quiet = (agent.actor(deterministic=quiet).new_policy for quiet in (False, True))
+        sampled = play(noisy, num_episodes, seed, ROUND_INDEX)
+        mean = play(quiet, 1, seed, ROUND_INDEX + 1)
     finally:
         env.close()
     return sampled.episodes, mean.episodes[0]
@@ -208,8 +210,13 @@ def _one_step(
 _TRANSITION = ("obs", "action", "next_obs")
 
 
-def _fan(agent: Agent, world: LearnedWorld, episode: Episode) -> Rollouts:
-    """The policy's mean action in every member's world, from where the real episode began."""
+def _fan(agent: Agent, world: LearnedWorld, episode: Episode) -> Rollouts | None:
+    """The policy's mean action in every member's world, from where the real episode began.
+
+    None for a planner, which would have to plan in the model within the model.
+    """
+    if agent.settings.policy.plans:
+        return None
     policy = agent.state.players.policy.policy
     first = jnp.asarray(episode.obs[0])
     start = jnp.broadcast_to(first, (world.num_members, 1, first.shape[0]))

@@ -10,6 +10,7 @@ from matplotlib.ticker import EngFormatter
 
 from duopoly.app.diagnose import Diagnosis, imagined_returns
 from duopoly.app.figures import INK, new_figure, style, write
+from duopoly.types import Episode, Rollouts
 
 REAL: Final = "#333333"
 MODEL: Final = "#1f6fb4"
@@ -33,10 +34,13 @@ def draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     Raises:
         UsageError: they cannot be written.
     """
-    pictures = {"open_loop.png": _horizon, "one_step.png": _one_step, "fan.png": _fan}
-    for name, draw_one in pictures.items():
-        draw_one(diagnosis, folder / name)
-    return [folder / name for name in pictures]
+    out = [folder / name for name in ("open_loop.png", "one_step.png", "fan.png")]
+    _horizon(diagnosis, out[0])
+    _one_step(diagnosis, out[1])
+    if diagnosis.fan is None:
+        return out[:2]
+    _fan(diagnosis, diagnosis.fan, out[2])
+    return out
 
 
 def draw_gaps(rows: list[dict[str, float]], steps_tag: str, title: str, out: Path) -> None:
@@ -122,12 +126,12 @@ def _one_step(diagnosis: Diagnosis, out: Path) -> None:
     write(figure, out)
 
 
-def _fan(diagnosis: Diagnosis, out: Path) -> None:
+def _fan(diagnosis: Diagnosis, fan: Rollouts, out: Path) -> None:
     shown = sorted(_shown(diagnosis)[: MAX_PANELS - 1])
     title = _title(diagnosis, "The same policy from the same start: real, and in every member")
     figure, grid = _panels(len(shown) + 1, title, 2.1)
-    fan, episode = diagnosis.fan, diagnosis.episode
-    _fan_of_rewards(grid[0], diagnosis)
+    episode = diagnosis.episode
+    _fan_of_rewards(grid[0], fan, episode)
     for axes, i in zip(grid[1:], shown, strict=True):
         style(axes)
         component = diagnosis.learned[i]
@@ -142,9 +146,8 @@ def _fan(diagnosis: Diagnosis, out: Path) -> None:
     write(figure, out)
 
 
-def _fan_of_rewards(axes: Axes, diagnosis: Diagnosis) -> None:
+def _fan_of_rewards(axes: Axes, fan: Rollouts, episode: Episode) -> None:
     style(axes)
-    fan, episode = diagnosis.fan, diagnosis.episode
     for member in range(fan.reward.shape[0]):
         total = np.cumsum(fan.reward[member, 0][fan.valid[member, 0]])
         label = "imagined" if member == 0 else None

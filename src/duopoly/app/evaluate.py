@@ -90,10 +90,10 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
-    task, act = agent.task, agent.policy.act_mean
+    task, new_policy = agent.task, agent.actor(deterministic=True).new_policy
     env = task.make(None)
     try:
-        gathered = evaluate_episodes(env, task, act, num_episodes, seed, ROUND_INDEX)
+        gathered = evaluate_episodes(env, task, new_policy, num_episodes, seed, ROUND_INDEX)
     finally:
         env.close()
     succeeded = success_rate(gathered.episodes, task)

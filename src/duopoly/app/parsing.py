@@ -10,6 +10,7 @@ from duopoly.app.commands import COMMANDS, Check, Command, Train
 from duopoly.app.errors import UsageError
 from duopoly.app.rundir import RunDirectory, run_directory
 from duopoly.presets import preset
+from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings
 from duopoly.world.tasks import ACTION_REPEATS, canonical_name
 
@@ -35,7 +36,8 @@ def parse(words: list[str]) -> Command:
     if kind is Check:
         return dataclasses.replace(_build(Check, words, Check(task=task)), task=task)
     default = _train_defaults(task, typed.flags)
-    _check_settings(default.settings, typed.flags)
+    settings = _check_settings(default.settings, typed.flags)
+    check_players(SCHEDULES[default.algorithm], settings)
     _check_steps(task, action_repeat, typed.flags.get("steps", default.steps))
     return dataclasses.replace(_build(Train, words, default), task=task)
 
@@ -91,8 +93,12 @@ def _check_steps(task: str, action_repeat: int, num_env_steps: int) -> None:
         )
 
 
-def _check_settings(default: Settings, given: dict[str, Any]) -> None:
-    """Finds settings that are each in bounds but make no sense together."""
+def _check_settings(default: Settings, given: dict[str, Any]) -> Settings:
+    """Returns the settings as typed.
+
+    Raises:
+        SettingsError: each is in bounds, but they make no sense together.
+    """
     merged = settings_json.to_dict(default)
     for name, value in given.items():
         *groups, field = name.split(".")
@@ -101,4 +107,4 @@ def _check_settings(default: Settings, given: dict[str, Any]) -> None:
             target = target[group]
         if groups:
             target[field] = value
-    settings_json.from_dict(merged)
+    return settings_json.from_dict(merged)

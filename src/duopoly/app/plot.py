@@ -20,7 +20,15 @@ RETURN = "eval/mean_reward"
 SUCCESS = "eval/success_rate"
 IMAGINED = "imagined/return_mean"
 
-COLOURS = {"pal": "#1f6fb4", "mal": "#d1495b", "gda": "#7a7a7a", "br": "#e39b26"}
+COLOURS = {
+    "pal": "#1f6fb4",
+    "mal": "#d1495b",
+    "gda": "#7a7a7a",
+    "br": "#e39b26",
+    "pets": "#8a5a9e",
+    "metrpo": "#3b9c9c",
+    "slbo": "#9c6b3b",
+}
 _OTHER_COLOUR = "#4b8b5a"
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from duopoly.app.raycast import RayCaster
-from duopoly.world.interaction import EpisodeSeed, Policy, rollout
+from duopoly.world.interaction import EpisodeSeed, NewPolicy, rollout
 from duopoly.world.task import Task
 
 Frame = UInt8[np.ndarray, "H W 3"]
@@ -74,7 +74,7 @@ class Film:
 
 def render_episodes(
     task: Task,
-    policy: Policy,
+    new_policy: NewPolicy,
     seed: int,
     *,
     num_episodes: int = 1,
@@ -97,7 +97,7 @@ def render_episodes(
         try:
             for episode in range(num_episodes):
                 address = EpisodeSeed(seed, "show", 0, episode)
-                for index, _ in enumerate(rollout(env, task, policy, address)):
+                for index, _ in enumerate(rollout(env, task, new_policy(), address)):
                     if index % stride == 0:
                         yield drawer.draw(data, camera)
         finally:

@@ -1,1 +1,1 @@
-"""The policy player: a Gaussian policy, improved by natural gradients in imagination."""
+"""The policy player: a Gaussian policy improved in imagination, or a planner."""

@@ -1,21 +1,34 @@
-"""The policy player: max_π J(π, M̂) by natural gradients in imagination (Eq. 6, 8, 13, 15)."""
+"""The policy player: max_π J(π, M̂) by policy steps in imagination (Eq. 6, 8, 13, 15)."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
 from duopoly.networks import random_batches
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import NaturalGradientInfo, natural_gradient_step
+from duopoly.policy.natural_gradient import natural_gradient_step
+from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
+from duopoly.policy.step import StepInfo
 from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
+from duopoly.policy.trust_region import trust_region_step
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
-from duopoly.settings import PolicySettings, Settings
+from duopoly.settings import Improver, PolicySettings, Settings
 from duopoly.types import Rollouts
+
+STEPS: Final[Mapping[Improver, Callable]] = {
+    "npg": natural_gradient_step,
+    "trpo": trust_region_step,
+    "pg": plain_gradient_step,
+}
+"""Ways to move the parameters, all of one shape:
+(policy, opt_state, objective_fn, fisher_obs, settings) -> (policy, opt_state, StepInfo)."""
 
 
 class PolicyState(eqx.Module):
@@ -23,6 +36,8 @@ class PolicyState(eqx.Module):
 
     policy: GaussianPolicy
     value: ValueState
+    opt_state: optax.OptState = ()
+    """What the way of stepping remembers; empty but for plain gradients."""
 
 
 class ImprovementInfo(NamedTuple):
@@ -37,7 +52,7 @@ class ImprovementInfo(NamedTuple):
     num_steps: Int[Array, ""]
     """Imagined steps, padding excluded."""
     value: ValueInfo
-    npg: NaturalGradientInfo
+    step: StepInfo
 
 
 def init_policy_player(
@@ -45,9 +60,11 @@ def init_policy_player(
 ) -> PolicyState:
     """Returns the policy player at the start of the game."""
     key_policy, key_value = jax.random.split(key)
+    policy = init_policy(key_policy, obs_dim, action_dim, settings)
     return PolicyState(
-        init_policy(key_policy, obs_dim, action_dim, settings),
+        policy,
         init_value(key_value, obs_dim, settings.value),
+        init_optimiser(policy, settings),
     )
 
 
@@ -93,14 +110,14 @@ def improve_policy(
         return total if implicit is None else total + surrogate(policy, implicit) / (scale + 1e-8)
 
     batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
-    policy, npg = natural_gradient_step(
-        state.policy, objective_fn, flat.obs[batch(0)], settings.policy
+    policy, opt_state, step = STEPS[settings.policy.improver](
+        state.policy, state.opt_state, objective_fn, flat.obs[batch(0)], settings.policy
     )
     x = jax.vmap(state.policy.inputs)(flat.obs)
     value, value_info = fit_value(
         key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
-    return PolicyState(policy, value), summarise(rollouts, value_info, npg)
+    return PolicyState(policy, value, opt_state), summarise(rollouts, value_info, step)
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
@@ -118,7 +135,7 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
     return valid * share[:, None, None]
 
 
-def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) -> ImprovementInfo:
+def summarise(rollouts: Rollouts, value: ValueInfo, step: StepInfo) -> ImprovementInfo:
     """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
@@ -127,7 +144,7 @@ def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) ->
         terminated_share=jnp.mean(jnp.any(rollouts.terminated & rollouts.valid, axis=2)),
         num_steps=jnp.sum(rollouts.valid),
         value=value,
-        npg=npg,
+        step=step,
     )
 
 

@@ -8,37 +8,54 @@ with δ twice the KL divergence that the step aims at.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float
+import optax
+from jaxtyping import Array, Float
 
-from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
+from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.step import ObjectiveFn, StepInfo, flatten_policy, mean_kl, raise_to_floor
 from duopoly.settings import PolicySettings
 
 
-class NaturalGradientInfo(NamedTuple):
-    """What is observed of one step."""
+class NaturalStep(NamedTuple):
+    """The change of the parameters that the natural gradient proposes."""
 
-    kl: Float[Array, ""]
-    """Mean KL(old ‖ new), measured after the step."""
+    change: Float[Array, " P"]
+    """√(δ / gᵀF⁻¹g) F⁻¹g; non-finite where the curvature is not positive."""
     gradient_norm: Float[Array, ""]
     curvature: Float[Array, ""]
-    """gᵀF⁻¹g; the step is refused unless it is positive."""
+    """gᵀF⁻¹g."""
     residual: Float[Array, ""]
     """‖F x − g‖ / ‖g‖ after the conjugate gradient iterations."""
-    is_refused: Bool[Array, ""]
-    """Whether anything was non-finite or the curvature not positive, so nothing moved."""
 
 
 def natural_gradient_step(
     policy: GaussianPolicy,
-    objective_fn: Callable[[GaussianPolicy], Float[Array, ""]],
+    opt_state: optax.OptState,
+    objective_fn: ObjectiveFn,
     fisher_obs: Float[Array, "M obs"],
     settings: PolicySettings,
-) -> tuple[GaussianPolicy, NaturalGradientInfo]:
+) -> tuple[GaussianPolicy, optax.OptState, StepInfo]:
     """Takes one normalised natural gradient step, or none at all where the numbers break down."""
+    theta, rebuild = flatten_policy(policy)
+    step = propose(policy, objective_fn, fisher_obs, settings)
+    new = raise_to_floor(rebuild(theta + step.change), settings.min_log_std)
+    kl = mean_kl(policy, new, fisher_obs)
+    is_refused = ~((step.curvature > 0.0) & jnp.isfinite(kl))
+    info = StepInfo(
+        kl, step.gradient_norm, step.curvature, step.residual, is_refused, jnp.zeros((), jnp.int32)
+    )
+    return jax.tree.map(lambda a, b: jnp.where(is_refused, a, b), policy, new), opt_state, info
+
+
+def propose(
+    policy: GaussianPolicy,
+    objective_fn: ObjectiveFn,
+    fisher_obs: Float[Array, "M obs"],
+    settings: PolicySettings,
+) -> NaturalStep:
+    """Solves F x = g by conjugate gradients and scales x to the KL divergence aimed at."""
     theta, rebuild = flatten_policy(policy)
     gradient = jax.grad(lambda t: objective_fn(rebuild(t)))(theta)
     product = fisher_vector_product(policy, fisher_obs, settings.cg_damping)
@@ -47,12 +64,8 @@ def natural_gradient_step(
     )
     curvature = gradient @ direction
     step_length = jnp.sqrt(2.0 * settings.target_kl / curvature)
-    new = raise_to_floor(rebuild(theta + step_length * direction), settings.min_log_std)
-    kl = jnp.mean(jax.vmap(lambda obs: kl_divergence(policy, new, obs))(fisher_obs))
-    is_refused = ~((curvature > 0.0) & jnp.isfinite(kl))
     residual = jnp.linalg.norm(product(direction) - gradient) / jnp.linalg.norm(gradient)
-    info = NaturalGradientInfo(kl, jnp.linalg.norm(gradient), curvature, residual, is_refused)
-    return jax.tree.map(lambda a, b: jnp.where(is_refused, a, b), policy, new), info
+    return NaturalStep(step_length * direction, jnp.linalg.norm(gradient), curvature, residual)
 
 
 def fisher_vector_product(
@@ -79,21 +92,3 @@ def fisher_vector_product(
         return fisher_vector + damping * vector
 
     return product
-
-
-def flatten_policy(
-    policy: GaussianPolicy,
-) -> tuple[Float[Array, " P"], Callable[[Float[Array, " P"]], GaussianPolicy]]:
-    """Returns the trainable parameters as one vector, and the way back."""
-    theta, unravel = ravel_pytree((policy.network, policy.log_std))
-
-    def rebuild(theta: Float[Array, " P"]) -> GaussianPolicy:
-        network, log_std = unravel(theta)
-        return GaussianPolicy(network, log_std, policy.inputs)
-
-    return theta, rebuild
-
-
-def raise_to_floor(policy: GaussianPolicy, min_log_std: float) -> GaussianPolicy:
-    """Keeps exploring: no log standard deviation falls below the floor."""
-    return eqx.tree_at(lambda p: p.log_std, policy, jnp.maximum(policy.log_std, min_log_std))

@@ -52,6 +52,9 @@ Policy = Callable[[Float[np.ndarray, " obs"], np.random.Generator], Float[np.nda
 It is given the observation and the episode's own source of noise.
 """
 
+NewPolicy = Callable[[], Policy]
+"""Makes the policy of one episode, which may carry something from step to step, such as a plan."""
+
 
 class EpisodeSeed(NamedTuple):
     """The address of an episode, from which all its randomness comes."""
@@ -114,7 +117,7 @@ class Gathered(NamedTuple):
 def collect(
     env: gym.Env[Any, Any],
     task: Task,
-    policy: Policy,
+    new_policy: NewPolicy,
     num_env_steps: int,
     seed: int,
     round_index: int,
@@ -131,7 +134,7 @@ def collect(
     remaining = num_env_steps
     while remaining >= task.action_repeat:
         address = _next_address(gathered, seed, "collect", round_index)
-        outcome = run_episode(env, task, policy, address, max_env_steps=remaining)
+        outcome = run_episode(env, task, new_policy(), address, max_env_steps=remaining)
         remaining -= outcome.num_env_steps
         _add(gathered, outcome, task)
     return gathered
@@ -140,7 +143,7 @@ def collect(
 def evaluate(
     env: gym.Env[Any, Any],
     task: Task,
-    policy: Policy,
+    new_policy: NewPolicy,
     num_episodes: int,
     seed: int,
     round_index: int,
@@ -153,7 +156,7 @@ def evaluate(
     gathered = Gathered([], [])
     while len(gathered.episodes) < num_episodes:
         address = _next_address(gathered, seed, "evaluate", round_index)
-        _add(gathered, run_episode(env, task, policy, address), task)
+        _add(gathered, run_episode(env, task, new_policy(), address), task)
     return gathered
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from duopoly.types import Episode
-from duopoly.world.interaction import Policy, collect
+from duopoly.world.interaction import NewPolicy, Policy, collect
 from duopoly.world.task import Task, TaskError
 
 
@@ -44,7 +44,7 @@ def play_randomly(task: Task, num_steps: int, seed: int) -> Played:
     try:
         for index, policy in enumerate(policies):
             share = num_steps * (index + 1) // len(policies) - num_steps * index // len(policies)
-            gathered = collect(env, task, policy, share, seed, index)
+            gathered = collect(env, task, _in_every_episode(policy), share, seed, index)
             episodes += gathered.episodes
             num_dropped += len(gathered.drops)
     finally:
@@ -67,6 +67,10 @@ def play_randomly(task: Task, num_steps: int, seed: int) -> Played:
         step=step,
         first_obs=np.stack([episode.obs[0] for episode in episodes])[number],
     )
+
+
+def _in_every_episode(policy: Policy) -> NewPolicy:
+    return lambda: policy
 
 
 def _random_policies(action_dim: int) -> tuple[Policy, ...]:
