@@ -11,7 +11,7 @@ from probes import POINT, TINY
 
 from duopoly import game, settings
 from duopoly.presets import ALGORITHMS, PRESETS
-from duopoly.schedule import SCHEDULES
+from duopoly.schedule import PAL, SCHEDULES
 from duopoly.settings import ModelSettings, PolicySettings, SettingsError
 from duopoly.world.tasks import TASK_NAMES
 
@@ -81,4 +81,8 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
     seen.clear()
     for schedule in SCHEDULES.values():
         list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
+    for gradient in ("implicit", "unrolled"):
+        leader = dataclasses.replace(fresh.leader, gradient=gradient)
+        leading = dataclasses.replace(fresh, leader=leader)
+        list(game.play(POINT, leading, PAL, 0, num_env_steps=200))
     assert set(fields()) <= seen, set(fields()) - seen

@@ -26,7 +26,7 @@ from duopoly.moves import (
     start,
 )
 from duopoly.report import Metrics, unknown_metrics
-from duopoly.schedule import Leader, Memory, Move, Schedule
+from duopoly.schedule import Leader, Memory, Move, Schedule, check_leader
 from duopoly.settings import Settings
 from duopoly.types import Transitions
 from duopoly.world.task import Task
@@ -55,11 +55,13 @@ def play(
     bit by bit, to one that never stopped.
 
     Raises:
+        SettingsError: a leader's gradient is asked for where nobody leads.
         TaskError: the task's spaces cannot be played, or its reward or termination is unknown.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
-    game = Game(task, settings, seed)
+    check_leader(schedule, settings)
+    game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
     env = task.make(None)
     try:

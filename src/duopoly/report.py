@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from duopoly.equilibrium.policy_leader import LeaderInfo
 from duopoly.model.fit import FitInfo
 from duopoly.policy.gaussian import GaussianPolicy, entropy
 from duopoly.policy.improve import ImprovementInfo
@@ -52,6 +53,9 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/policy_objective": "J(π, M̂) of the policy that came into its move",
     "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
     "game/leader_loss": "what the schedule's leader minimises",
+    "leader/cg_residual": "relative residual of the solve for the implicit term",
+    "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
+    "leader/implicit_share": "norm of the implicit term over that of the leader's whole gradient",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
 
@@ -115,6 +119,15 @@ def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> 
         "train/explained_variance": float(last.value.explained_variance),
         "train/refused_value_fits": sum(bool(info.value.is_refused) for info in infos),
         "game/policy_objective": float(jnp.mean(first.imagined_return)),
+    }
+
+
+def of_leader(infos: Sequence[LeaderInfo], shares: Sequence[float]) -> Metrics:
+    """Summarises the implicit terms of a round, each with its share of the gradient."""
+    return {
+        "leader/cg_residual": _mean([float(info.residual) for info in infos]),
+        "leader/failed_solves": sum(bool(info.is_failed) for info in infos),
+        "leader/implicit_share": _mean(shares),
     }
 
 

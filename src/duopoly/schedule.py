@@ -8,7 +8,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from duopoly.settings import Degree
+from duopoly.settings import Degree, Settings, SettingsError
 
 
 class Move(enum.Enum):
@@ -106,3 +106,17 @@ MAL: Final = Schedule(
 )
 
 SCHEDULES: Final[Mapping[str, Schedule]] = {s.name: s for s in (GDA, BR, PAL, MAL)}
+
+
+def check_leader(schedule: Schedule, settings: Settings) -> None:
+    """Refuses a leader's gradient where nobody leads.
+
+    Raises:
+        SettingsError: both players of the schedule move at once, so neither foresees an answer.
+    """
+    if schedule.leader is Leader.NOBODY and settings.leader.gradient != "first_order":
+        raise SettingsError(
+            f"leader.gradient = {settings.leader.gradient!r}: nobody leads in {schedule.name}, "
+            f"where each player answers the other's last move; keep 'first_order', or play pal "
+            f"or mal"
+        )

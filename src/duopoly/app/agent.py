@@ -32,7 +32,7 @@ from duopoly.game import Round
 from duopoly.moves import GameState, start
 from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
 from duopoly.presets import preset
-from duopoly.schedule import SCHEDULES, Schedule
+from duopoly.schedule import SCHEDULES, Schedule, check_leader
 from duopoly.settings import Settings
 from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.task import Task
@@ -48,6 +48,7 @@ class Agent:
     def __init__(
         self, task: Task, schedule: Schedule, settings: Settings, seed: int, state: GameState
     ) -> None:
+        check_leader(schedule, settings)
         self.task = task
         self.schedule = schedule
         self.settings = settings
@@ -188,6 +189,7 @@ class Algorithm:
         Raises:
             UnknownTaskError: no task has that name.
             TaskError: the task's spaces cannot be played.
+            SettingsError: a leader's gradient is asked for where nobody leads.
             TypeError: ``task`` is something else, such as an environment.
             ValueError: the seed is out of bounds.
         """

@@ -10,6 +10,7 @@ from duopoly.app.commands import COMMANDS, Command, Train
 from duopoly.app.errors import UsageError
 from duopoly.app.rundir import run_directory
 from duopoly.presets import preset
+from duopoly.schedule import SCHEDULES, check_leader
 from duopoly.settings import Settings
 from duopoly.world.tasks import ACTION_REPEATS, canonical_name
 
@@ -35,7 +36,9 @@ def parse(words: list[str]) -> Command:
     default = _train_defaults(task, typed.flags)
     _check_settings(default.settings, typed.flags)
     _check_steps(task, typed.flags.get("steps", default.steps))
-    return dataclasses.replace(_build(Train, words, default), task=task)
+    train = dataclasses.replace(_build(Train, words, default), task=task)
+    check_leader(SCHEDULES[train.algorithm], train.settings)
+    return train
 
 
 def _build(

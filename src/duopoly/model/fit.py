@@ -38,6 +38,15 @@ class FitInfo(NamedTuple):
     """Members whose fit turned non-finite and who kept their previous parameters."""
 
 
+class Tilt(NamedTuple):
+    """What a model that leads adds to its loss: ⟨slope, M⟩ + ½ · pull · ‖M − M_0‖²."""
+
+    slope: MLP
+    """A gradient per member, held fixed over the fit (Eq. 11)."""
+    pull: float
+    """Keeps the model near M_0, where it began: the slope was measured there."""
+
+
 def init_model(
     key: Key[Array, ""],
     obs_dim: int,
@@ -58,6 +67,7 @@ def fit_model(
     data: Transitions,
     settings: ModelSettings,
     num_epochs: int,
+    tilt: Tilt | None = None,
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
@@ -72,7 +82,9 @@ def fit_model(
     def step_size(progress: Array) -> Float[Array, ""]:
         return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
 
-    def fit_member(key: Array, member: MLP, opt_state: optax.OptState) -> tuple:
+    def fit_member(key: Array, member: MLP, opt_state: optax.OptState, slope: MLP | None) -> tuple:
+        begin = member
+
         def epoch(carry: tuple, now: tuple[Array, Array]) -> tuple[tuple, Float[Array, ""]]:
             key, index = now
             batch, _ = random_batches(key, data.valid, settings.batch_size)
@@ -81,6 +93,8 @@ def fit_model(
                 member, opt_state, total = carry
                 rows = batch(i)
                 loss, grad = jax.value_and_grad(squared_error)(member, x[rows], y[rows])
+                if tilt is not None:
+                    grad = tilted(grad, slope, member, begin, tilt.pull)
                 updates, opt_state = optimiser.update(grad, opt_state)
                 rate = step_size((index + i / num_batches) / num_epochs)
                 member = jax.tree.map(lambda p, u: p - rate * u, member, updates)
@@ -94,12 +108,22 @@ def fit_model(
         return *carry, losses[-1]
 
     keys = jax.random.split(key, ensemble.num_members)
-    *fitted, loss = jax.vmap(fit_member)(keys, ensemble.members, state.opt_state)
+    slope = None if tilt is None else tilt.slope
+    *fitted, loss = jax.vmap(fit_member)(keys, ensemble.members, state.opt_state, slope)
     is_refused = ~(jnp.isfinite(loss) & all_finite(fitted))
     members, opt_state = select(is_refused, (ensemble.members, state.opt_state), tuple(fitted))
     ensemble = eqx.tree_at(lambda e: e.members, ensemble, members)
     info = FitInfo(loss, num_epochs * num_batches, is_refused)
     return ModelState(ensemble, opt_state, state.num_fits + 1), info
+
+
+def tilted(grad: Tree, slope: Tree, member: Tree, begin: Tree, pull: float) -> Tree:
+    """Returns a member's gradient with that of its tilt."""
+
+    def total(grad: Array, slope: Array, now: Array, first: Array) -> Array:
+        return grad + slope + pull * (now - first)
+
+    return jax.tree.map(total, grad, slope, member, begin)
 
 
 @eqx.filter_jit

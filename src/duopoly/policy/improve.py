@@ -10,7 +10,11 @@ from jaxtyping import Array, Float, Int, Key
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
 from duopoly.networks import random_batches
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import NaturalGradientInfo, natural_gradient_step
+from duopoly.policy.natural_gradient import (
+    NaturalGradientInfo,
+    flatten_policy,
+    natural_gradient_step,
+)
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
 from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
@@ -38,6 +42,8 @@ class ImprovementInfo(NamedTuple):
     """Imagined steps, padding excluded."""
     value: ValueInfo
     npg: NaturalGradientInfo
+    implicit_norm: Float[Array, ""]
+    """Norm of the implicit term's part of the gradient."""
 
 
 def init_policy_player(
@@ -100,7 +106,16 @@ def improve_policy(
     value, value_info = fit_value(
         key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
-    return PolicyState(policy, value), summarise(rollouts, value_info, npg)
+    implicit_norm = norm_of_gradient(state.policy, implicit) / (scale + 1e-8)
+    return PolicyState(policy, value), summarise(rollouts, value_info, npg, implicit_norm)
+
+
+def norm_of_gradient(policy: GaussianPolicy, samples: Samples | None) -> Float[Array, ""]:
+    """Returns the norm of the surrogate's gradient; 0 without samples."""
+    if samples is None:
+        return jnp.zeros(())
+    theta, rebuild = flatten_policy(policy)
+    return jnp.linalg.norm(jax.grad(lambda t: surrogate(rebuild(t), samples))(theta))
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
@@ -118,7 +133,12 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
     return valid * share[:, None, None]
 
 
-def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) -> ImprovementInfo:
+def summarise(
+    rollouts: Rollouts,
+    value: ValueInfo,
+    npg: NaturalGradientInfo,
+    implicit_norm: Float[Array, ""],
+) -> ImprovementInfo:
     """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
@@ -128,6 +148,7 @@ def summarise(rollouts: Rollouts, value: ValueInfo, npg: NaturalGradientInfo) ->
         num_steps=jnp.sum(rollouts.valid),
         value=value,
         npg=npg,
+        implicit_norm=implicit_norm,
     )
 
 

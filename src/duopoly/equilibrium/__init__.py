@@ -1,0 +1,1 @@
+"""What the game tells: how a leader foresees its follower's answer (Eq. 11)."""
