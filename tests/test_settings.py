@@ -117,4 +117,8 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
         list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
     for improver in ("trpo", "pg", "cem", "mppi"):
         list(game.play(POINT, by(improver), MAL, 0, num_env_steps=260))
+    for gradient in ("implicit", "unrolled"):
+        leader = dataclasses.replace(fresh.leader, gradient=gradient)
+        leading = dataclasses.replace(fresh, leader=leader)
+        list(game.play(POINT, leading, PAL, 0, num_env_steps=200))
     assert set(fields()) <= seen, set(fields()) - seen

@@ -61,7 +61,7 @@ def play(
         GameError: a player broke down.
     """
     check_players(schedule, settings)
-    game = Game(task, settings, seed)
+    game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
     env = task.make(None)
     try:

@@ -18,14 +18,19 @@ from jaxtyping import Array, Key
 
 from duopoly import report
 from duopoly.acting import Actor, gaussian_actor, planning_actor
+from duopoly.equilibrium.credit import Evidence
+from duopoly.equilibrium.model_leader import model_term, share_of_gradient
+from duopoly.equilibrium.policy_leader import policy_term
 from duopoly.model.dynamics import Knowledge, LearnedWorld
-from duopoly.model.fit import ModelState, fit_model, init_model
+from duopoly.model.fit import ModelState, fit_model, init_model, measure
 from duopoly.model.imagine import Starts
+from duopoly.model.objective import Tilt
 from duopoly.model.outcomes import Unknown
 from duopoly.networks import Normaliser
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy, init_policy_player
 from duopoly.report import Metrics
+from duopoly.schedule import Leader
 from duopoly.settings import Degree, ModelSettings, Settings
 from duopoly.types import Transitions
 from duopoly.world.buffer import Buffer
@@ -45,6 +50,7 @@ class Purpose(enum.IntEnum):
 
     START = 0
     ROUND = 1
+    LEADER = 2
 
 
 def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
@@ -78,6 +84,7 @@ class Game:
     task: Task
     settings: Settings
     seed: int
+    leader: Leader = Leader.NOBODY
 
 
 def start(task: Task, settings: Settings, seed: int) -> GameState:
@@ -142,14 +149,15 @@ def fit(
     """Lets the model player fit the data."""
     settings = game.settings.model
     num_epochs = settings.epochs.at(degree)
-    model, info = fit_model(key, before.model, data, settings, num_epochs)
+    tilt, foreseen = foresee_as_model(game, before, state, data)
+    model, info = fit_model(key, before.model, data, settings, num_epochs, tilt)
     if bool(jnp.all(info.is_refused)):
         raise GameError(
             f"round {state.round}: the fit of every ensemble member turned non-finite; "
             f"try a smaller model learning rate than {settings.learning_rate:g}"
         )
     players = Players(state.players.policy, model)
-    return dataclasses.replace(state, players=players), report.of_fit(info)
+    return dataclasses.replace(state, players=players), report.of_fit(info) | foreseen
 
 
 def improve(
@@ -161,9 +169,15 @@ def improve(
     world = learned_world(game, before)
     starts = start_states(game, state)
     policy = before.policy
-    infos = []
-    for key_step in jax.random.split(key, game.settings.policy.steps.at(degree)):
-        policy, info = improve_policy(key_step, policy, world, starts, game.settings)
+    evidence = evidence_of(game, before, state) if leads(game, Leader.POLICY) else None
+    infos, foreseen = [], []
+    for step, key_step in enumerate(jax.random.split(key, game.settings.policy.steps.at(degree))):
+        implicit = None
+        if evidence is not None:
+            key_term = jax.random.fold_in(key_of_term(game, state), step)
+            implicit, seen = policy_term(key_term, policy, world, starts, evidence, game.settings)
+            foreseen.append(seen)
+        policy, info = improve_policy(key_step, policy, world, starts, game.settings, implicit)
         infos.append(info)
     if not any(bool(jnp.isfinite(info.step.gradient_norm)) for info in infos):
         raise GameError(
@@ -171,7 +185,47 @@ def improve(
             f"{float(jnp.mean(infos[-1].imagined_return)):g}; check the reward_fn of "
             f"{game.task.name}"
         )
-    return with_policy(state, policy), report.of_improvement(infos, policy.policy)
+    metrics = report.of_improvement(infos, policy.policy)
+    if foreseen:
+        shares = [float(info.implicit_norm / info.step.gradient_norm) for info in infos]
+        metrics |= report.of_leader(foreseen, shares)
+    return with_policy(state, policy), metrics
+
+
+def foresee_as_model(
+    game: Game, before: Players, state: GameState, data: Transitions
+) -> tuple[Tilt | None, Metrics]:
+    """Returns how a model that leads tilts its loss, once there is a policy that answered it."""
+    if not leads(game, Leader.MODEL) or int(before.model.num_fits) == 0:
+        return None, {}
+    settings = game.settings
+    # In the units of the loss to be minimised: those of the data, measured anew.
+    ensemble = measure(before.model.ensemble, data, settings.model.clip_sigmas)
+    world = eqx.tree_at(lambda w: w.ensemble, learned_world(game, before), ensemble)
+    evidence = evidence_of(game, before, state)
+    slope, info = model_term(
+        key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
+        settings,
+    )  # fmt: skip
+    share = float(share_of_gradient(slope, world, evidence.data))
+    tilt = None if bool(info.is_failed) else Tilt(slope, settings.leader.cg_damping)
+    return tilt, report.of_leader([info], [share])
+
+
+def leads(game: Game, leader: Leader) -> bool:
+    """Tells whether that player leads and foresees the other's answer."""
+    return game.leader is leader and game.settings.leader.gradient != "first_order"
+
+
+def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
+    """Returns the newest real data of the policy, as many rows as a later round collects."""
+    num_rows = -(-game.settings.collection.steps_per_round // game.task.action_repeat)
+    return Evidence(state.buffer.latest_round(num_rows), before.policy.policy)
+
+
+def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
+    """Returns the key of a round's implicit terms."""
+    return jax.random.fold_in(key_of(game.seed, Purpose.LEADER), state.round)
 
 
 def actor(game: Game, players: Players, *, deterministic: bool) -> Actor:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duopoly.acting import Planned
+from duopoly.equilibrium.policy_leader import LeaderInfo
 from duopoly.model.fit import FitInfo
 from duopoly.model.outcomes import OutcomeError
 from duopoly.policy.gaussian import GaussianPolicy, entropy
@@ -65,6 +66,9 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
     "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
     "game/policy_gap": "ε_π: return that more policy steps would gain in the model, at least",
+    "leader/cg_residual": "relative residual of the solve for the implicit term",
+    "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
+    "leader/implicit_share": "norm of the implicit term over that of the leader's whole gradient",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
 
@@ -148,6 +152,15 @@ def of_planning(planned: Sequence[Planned]) -> Metrics:
     return {
         "time/plan_ms": 1e3 * float(np.median([one.seconds for one in planned])),
         "planner/return_mean": _mean([one.return_ for one in planned]),
+    }
+
+
+def of_leader(infos: Sequence[LeaderInfo], shares: Sequence[float]) -> Metrics:
+    """Summarises the implicit terms of a round, each with its share of the gradient."""
+    return {
+        "leader/cg_residual": _mean([float(info.residual) for info in infos]),
+        "leader/failed_solves": sum(bool(info.is_failed) for info in infos),
+        "leader/implicit_share": _mean(shares),
     }
 
 

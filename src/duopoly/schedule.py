@@ -139,12 +139,18 @@ SCHEDULES: Final[Mapping[str, Schedule]] = {
 
 
 def check_players(schedule: Schedule, settings: Settings) -> None:
-    """Refuses a policy player that cannot move as the schedule asks.
+    """Refuses settings that make no sense with a schedule.
 
     Raises:
-        SettingsError: a planner, which has no parameters to move in small steps and always faces
-            the model as it is when it acts, is asked for one or the other.
+        SettingsError: a planner cannot move as the schedule asks, or a leader's gradient is asked
+            for where there is none.
     """
+    _check_planner(schedule, settings)
+    _check_leader(schedule, settings)
+
+
+def _check_planner(schedule: Schedule, settings: Settings) -> None:
+    """Refuses a planner in small steps, or against another model than the one it acts in."""
     if not settings.policy.plans:
         return
     at_once = any({Move.IMPROVE, Move.FIT} <= set(stage) for stage in schedule.stages)
@@ -163,3 +169,22 @@ def check_players(schedule: Schedule, settings: Settings) -> None:
         f"improver = {settings.policy.improver}: in {schedule.name} {reason}; "
         f"planners play {MAL.name}, {PETS.name} and {METRPO.name}"
     )
+
+
+def _check_leader(schedule: Schedule, settings: Settings) -> None:
+    """Refuses a leader's gradient where nobody leads, or the follower's answer has none."""
+    gradient = settings.leader.gradient
+    if gradient == "first_order":
+        return
+    if schedule.leader is Leader.NOBODY:
+        reason = (
+            f"nobody leads in {schedule.name}, where each player answers the other's last move; "
+            f"keep 'first_order', or play pal or mal"
+        )
+    elif settings.policy.plans:
+        reason = "a planner's answer cannot be differentiated; keep 'first_order'"
+    elif settings.model.loss != "squared":
+        reason = f"not implemented for model.loss = {settings.model.loss!r}; use 'squared'"
+    else:
+        return
+    raise SettingsError(f"leader.gradient = {gradient!r}: {reason}")

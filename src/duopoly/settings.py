@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 Activation = Literal["relu", "silu", "tanh"]
 Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
+LeaderGradient = Literal["first_order", "implicit", "unrolled"]
 Loss = Literal["squared", "likelihood"]
 
 PLANNERS: Final[tuple[Improver, ...]] = ("mppi", "cem")
@@ -286,6 +287,28 @@ class RobustnessSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
+class LeaderSettings(_Checked):
+    """How far the leader of PAL or MAL foresees the follower's answer (Eq. 11)."""
+
+    gradient: LeaderGradient = "first_order"
+    """Hold the answer fixed, differentiate it implicitly, or through steps towards it."""
+    num_samples: int = _at_least(1, 1_000)
+    """Real transitions on which the curvature of the model's loss is measured (PAL)."""
+    num_rollouts: int = _at_least(1, 10)
+    """Imagined rollouts per member from which to learn how the model changes the return."""
+    cg_iterations: int = _at_least(1, 10)
+    """Conjugate gradient iterations of an implicit gradient."""
+    cg_damping: float = _between(0.0, 1e3, 0.1)
+    """Added to the curvature of the follower's loss; pulls a leading model to where it was."""
+    max_residual: float = _between(0.0, 1.0, 0.5)
+    """Relative residual above which a solve has failed and the step is of first order."""
+    unrolled_steps: int = _at_least(1, 10)
+    """Gradient steps of the follower through which an unrolled gradient goes."""
+    unrolled_rate: float = _between(1e-6, 2.0, 1.0)
+    """Their size, in units of one over the largest curvature: from 2 on they diverge."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationSettings(_Checked):
     """How each round's policy is judged, on episodes that never enter the data."""
 
@@ -311,5 +334,7 @@ class Settings(_Checked):
     """Policy player."""
     robustness: RobustnessSettings = RobustnessSettings()
     """Robustness to the model's errors."""
+    leader: LeaderSettings = LeaderSettings()
+    """Gradient of the schedule's leader."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Evaluation."""

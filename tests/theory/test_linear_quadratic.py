@@ -11,7 +11,7 @@ import pytest
 from jaxtyping import Array
 
 from duopoly.model.ensemble import Ensemble, predict
-from duopoly.model.fit import ModelState, fit_model
+from duopoly.model.fit import ModelState, fit_model, networks_of
 from duopoly.model.imagine import imagine
 from duopoly.networks import MLP, Normaliser
 from duopoly.policy.gaussian import GaussianPolicy, sample
@@ -215,7 +215,7 @@ def linear_model() -> ModelState:
         jnp.full(2, jnp.inf),
         (0, 1),
     )
-    opt_state = jax.vmap(optax.scale_by_adam().init)(members)
+    opt_state = jax.vmap(optax.scale_by_adam().init)(networks_of(ensemble))
     return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
 
 

@@ -245,6 +245,7 @@ class Algorithm:
         Raises:
             UnknownTaskError: no task has that name.
             TaskError: the task's spaces cannot be played.
+            SettingsError: a leader's gradient is asked for where nobody leads.
             TypeError: ``task`` is something else, such as an environment.
             ValueError: the seed is out of bounds.
         """

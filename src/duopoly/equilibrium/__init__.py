@@ -1,1 +1,1 @@
-"""What the game tells: how far the players are from an equilibrium, and from the real world."""
+"""What the game tells: how far it is from an equilibrium, and how a leader foresees an answer."""

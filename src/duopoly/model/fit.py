@@ -17,7 +17,14 @@ from duopoly.model.descent import Networks, Progress, descend
 from duopoly.model.ensemble import Ensemble, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
 from duopoly.model.loss import squared_error as squared_error
-from duopoly.model.objective import inputs_and_targets, lesson_of, objective_of, previous_answers
+from duopoly.model.objective import (
+    Tilt,
+    inputs_and_targets,
+    lesson_of,
+    objective_of,
+    previous_answers,
+    tilted,
+)
 from duopoly.model.outcomes import Unknown, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
 from duopoly.networks import MLP, Normaliser, moments
@@ -79,11 +86,13 @@ def fit_model(
     data: Transitions,
     settings: ModelSettings,
     num_epochs: int,
+    tilt: Tilt | None = None,
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
     The step size falls along half a cosine to a hundredth, anew in every fit. A member whose
-    parameters or loss turn non-finite keeps those it came with.
+    parameters or loss turn non-finite keeps those it came with. A ``tilt`` of the loss is that of
+    a model which leads.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     lesson = lesson_of(ensemble, data)
@@ -94,15 +103,21 @@ def fit_model(
     proximal = jnp.where(state.num_fits > 0, settings.proximal, 0.0)
 
     def fit_member(
-        key: Array, player: tuple[Networks, optax.OptState], anchor: Gaussian | None
+        key: Array,
+        player: tuple[Networks, optax.OptState],
+        anchor: Gaussian | None,
+        slope: MLP | None,
     ) -> tuple[tuple[Networks, optax.OptState], Progress]:
         drawn = resample(jax.random.fold_in(key, BOOTSTRAP), rows) if settings.bootstrap else rows
         objective = objective_of(ensemble, lesson, held, anchor, proximal)
+        if tilt is not None and slope is not None:
+            objective = tilted(objective, Tilt(slope, tilt.pull), player[0].dynamics)
         return descend(key, player, drawn, objective, settings, num_epochs)
 
     before = (networks_of(ensemble), state.opt_state)
     keys = jax.random.split(key, ensemble.num_members)
-    fitted, progress = jax.vmap(fit_member)(keys, before, anchor)
+    slope = None if tilt is None else tilt.slope
+    fitted, progress = jax.vmap(fit_member)(keys, before, anchor, slope)
     is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
     if held is not None:
         is_refused |= ~jnp.isfinite(progress.holdout_error)

@@ -11,6 +11,7 @@ from duopoly.model.ensemble import Ensemble, features
 from duopoly.model.loss import Gaussian, divergence, gaussian, model_loss
 from duopoly.model.outcomes import OutcomeTargets, outcome_losses, outcome_targets
 from duopoly.model.rows import HeldOut, mean_over
+from duopoly.networks import MLP
 from duopoly.types import Transitions
 
 Tree = TypeVar("Tree")
@@ -22,6 +23,15 @@ class Lesson(NamedTuple):
     x: Float[Array, "N features"]
     y: Float[Array, "N learned"]
     outcomes: OutcomeTargets | None
+
+
+class Tilt(NamedTuple):
+    """What a model that leads adds to its loss: ⟨slope, M⟩ + ½ · pull · ‖M − M_0‖²."""
+
+    slope: MLP
+    """A gradient per member, held fixed over the fit (Eq. 11)."""
+    pull: float
+    """Keeps the model near M_0, where it began: the slope was measured there."""
 
 
 def objective_of(
@@ -52,6 +62,20 @@ def objective_of(
         return mean_over(one(held.rows), held)
 
     return Objective(loss_fn, None if held is None else lambda n: holdout_fn(n, held))
+
+
+def tilted(objective: Objective, tilt: Tilt, begin: MLP) -> Objective:
+    """Returns one member's objective with its tilt, from the networks that the fit begins with."""
+
+    def tilt_of(slope: Array, now: Array, first: Array) -> Float[Array, ""]:
+        moved = now - first
+        return jnp.sum(slope * moved) + 0.5 * tilt.pull * jnp.sum(moved**2)
+
+    def loss_fn(networks: Networks, rows: Int[Array, " batch"]) -> Float[Array, ""]:
+        terms = jax.tree.map(tilt_of, tilt.slope, networks.dynamics, begin)
+        return objective.loss_fn(networks, rows) + sum(jax.tree.leaves(terms))
+
+    return Objective(loss_fn, objective.holdout_fn)
 
 
 def lesson_of(ensemble: Ensemble, data: Transitions) -> Lesson:

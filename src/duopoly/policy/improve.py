@@ -15,7 +15,7 @@ from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.natural_gradient import natural_gradient_step
 from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
-from duopoly.policy.step import StepInfo
+from duopoly.policy.step import StepInfo, flatten_policy
 from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.trust_region import trust_region_step
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
@@ -53,6 +53,8 @@ class ImprovementInfo(NamedTuple):
     """Imagined steps, padding excluded."""
     value: ValueInfo
     step: StepInfo
+    implicit_norm: Float[Array, ""]
+    """Norm of the implicit term's part of the gradient."""
 
 
 def init_policy_player(
@@ -117,7 +119,17 @@ def improve_policy(
     value, value_info = fit_value(
         key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
-    return PolicyState(policy, value, opt_state), summarise(rollouts, value_info, step)
+    implicit_norm = norm_of_gradient(state.policy, implicit) / (scale + 1e-8)
+    info = summarise(rollouts, value_info, step, implicit_norm)
+    return PolicyState(policy, value, opt_state), info
+
+
+def norm_of_gradient(policy: GaussianPolicy, samples: Samples | None) -> Float[Array, ""]:
+    """Returns the norm of the surrogate's gradient; 0 without samples."""
+    if samples is None:
+        return jnp.zeros(())
+    theta, rebuild = flatten_policy(policy)
+    return jnp.linalg.norm(jax.grad(lambda t: surrogate(rebuild(t), samples))(theta))
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
@@ -135,7 +147,9 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
     return valid * share[:, None, None]
 
 
-def summarise(rollouts: Rollouts, value: ValueInfo, step: StepInfo) -> ImprovementInfo:
+def summarise(
+    rollouts: Rollouts, value: ValueInfo, step: StepInfo, implicit_norm: Float[Array, ""]
+) -> ImprovementInfo:
     """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
@@ -145,6 +159,7 @@ def summarise(rollouts: Rollouts, value: ValueInfo, step: StepInfo) -> Improveme
         num_steps=jnp.sum(rollouts.valid),
         value=value,
         step=step,
+        implicit_norm=implicit_norm,
     )
 
 

@@ -1,0 +1,108 @@
+"""The implicit term of MAL (Eq. 11): how a change of the model moves its loss through the policy.
+
+    min_M ℓ(M, µ^{π(M)}),   π(M) = argmin_π −J(π, M)/s + KL(π̂ ‖ π)
+
+The follower's loss near its answer π̂: it answers a change of the model as far as a KL divergence
+allows that costs s, the standard deviation of its advantages, per nat. Its curvature is taken to be
+the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, ∇_π ℓ a policy gradient on real data that pays each
+sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from duopoly.equilibrium.credit import Evidence, credited
+from duopoly.equilibrium.forecast import advantages, roll_out, temporal_differences, value_of
+from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses, with_members
+from duopoly.equilibrium.response import foresee
+from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.imagine import Starts
+from duopoly.networks import MLP, random_batches
+from duopoly.policy.gaussian import kl_divergence
+from duopoly.policy.improve import PolicyState, sample_weights
+from duopoly.policy.natural_gradient import fisher_vector_product, flatten_policy
+from duopoly.policy.returns import normalise_advantages
+from duopoly.policy.surrogate import Samples, log_probs, surrogate
+from duopoly.settings import Settings
+from duopoly.types import Rollouts, Transitions
+
+
+@eqx.filter_jit
+def model_term(
+    key: Key[Array, ""],
+    player: PolicyState,
+    world: LearnedWorld,
+    starts: Starts,
+    evidence: Evidence,
+    settings: Settings,
+) -> tuple[MLP, LeaderInfo]:
+    """Returns what the implicit term adds to the gradient of Σ_E ℓ, member by member.
+
+    ``player`` is the follower at its answer to ``world``, and ``evidence`` what it did in the real
+    world.
+    """
+    key_imagine, key_predict, key_rows = jax.random.split(key, 3)
+    discount = settings.policy.discount
+    rollouts = roll_out(key_imagine, player, world, starts, settings)
+    theta, rebuild = flatten_policy(player.policy)
+    rows, _ = random_batches(key_rows, rollouts.valid.reshape(-1), settings.policy.fisher_samples)
+    obs = rollouts.obs.reshape(-1, rollouts.obs.shape[-1])[rows(0)]
+
+    def advantage_fn(members: MLP) -> Float[Array, "E B T"]:
+        changed = with_members(world, members)
+        delta = temporal_differences(key_predict, value_of(player), changed, rollouts, discount)
+        return advantages(delta, rollouts, discount)
+
+    weight = sample_weights(rollouts, settings)
+    _, scale = normalise_advantages(advantage_fn(world.ensemble.members), weight)
+
+    def follower_loss_fn(members: MLP, theta: Float[Array, " P"]) -> Float[Array, ""]:
+        samples = imagined_samples(player, rollouts, advantage_fn(members) / scale, weight)
+        policy = rebuild(theta)
+        divergence = jax.vmap(lambda o: kl_divergence(player.policy, policy, o))(obs)
+        return jnp.mean(divergence) - surrogate(policy, samples)
+
+    losses = sample_losses(world.ensemble, world.ensemble.members, evidence.data)
+    real = credited(evidence, losses, discount)
+    term = foresee(
+        follower_loss_fn,
+        world.ensemble.members,
+        theta,
+        lambda theta: surrogate(rebuild(theta), real),
+        fisher_vector_product(player.policy, obs, settings.leader.cg_damping),
+        settings.leader,
+    )
+    return term.value, LeaderInfo(term.residual, term.is_failed)
+
+
+def imagined_samples(
+    player: PolicyState,
+    rollouts: Rollouts,
+    advantage: Float[Array, "E B T"],
+    weight: Float[Array, "E B T"],
+) -> Samples:
+    """Returns the imagined steps of a policy with what each of them was worth."""
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollouts)
+    return Samples(
+        obs=flat.obs,
+        action=flat.action,
+        log_prob=log_probs(player.policy, flat.obs, flat.action),
+        advantage=advantage.reshape(-1),
+        weight=weight.reshape(-1),
+    )
+
+
+@eqx.filter_jit
+def share_of_gradient(term: MLP, world: LearnedWorld, data: Transitions) -> Float[Array, ""]:
+    """Returns ‖term‖ / ‖∇_M ℓ + term‖ at the model as it is."""
+
+    def loss_fn(members: MLP) -> Float[Array, ""]:
+        return jnp.sum(sample_losses(world.ensemble, members, data)) / data.num_valid
+
+    def norm(tree: MLP) -> Float[Array, ""]:
+        return jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(tree)))
+
+    whole = jax.tree.map(jnp.add, jax.grad(loss_fn)(world.ensemble.members), term)
+    return norm(term) / norm(whole)

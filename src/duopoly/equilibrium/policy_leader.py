@@ -1,0 +1,126 @@
+"""The implicit term of PAL (Eq. 11): how a change of the policy moves J through the model's answer.
+
+    max_π J(π, M̂^π),   M̂^π = argmin_M ℓ(M, µ^π) = argmin_M E_{µ^π}[ℓ_i(M)]
+
+A real sample's influence is what J gains, per unit of its share in the data, once the model has
+answered: r_i = −⟨∇_M ℓ_i(M̂), v⟩, v = (∇²_M ℓ + λ)⁻¹ ∇_M J. Paid as a reward, it makes the implicit
+term an ordinary policy gradient on real data, ∇_θ E_{µ^πθ}[r_i]: the policy is paid for visits
+whose data move the model in the direction that raises J.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Key
+
+from duopoly.equilibrium.credit import Evidence, credited
+from duopoly.equilibrium.curvature import gauss_newton_product
+from duopoly.equilibrium.forecast import roll_out, temporal_differences, value_of
+from duopoly.equilibrium.response import foresee
+from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.ensemble import Ensemble
+from duopoly.model.fit import inputs_and_targets
+from duopoly.model.imagine import Starts
+from duopoly.networks import MLP, random_batches
+from duopoly.policy.improve import PolicyState, sample_weights
+from duopoly.policy.surrogate import Samples
+from duopoly.settings import Settings
+from duopoly.types import Transitions
+
+
+class LeaderInfo(NamedTuple):
+    """What is observed of one implicit term, never fed back."""
+
+    residual: Float[Array, ""]
+    """Of the solve, relative; NaN where the term was unrolled."""
+    is_failed: Bool[Array, ""]
+    """Whether the term was refused, so the step is of first order."""
+
+
+@eqx.filter_jit
+def policy_term(
+    key: Key[Array, ""],
+    player: PolicyState,
+    world: LearnedWorld,
+    starts: Starts,
+    evidence: Evidence,
+    settings: Settings,
+) -> tuple[Samples, LeaderInfo]:
+    """Returns the real samples whose surrogate's gradient is the implicit term.
+
+    In units of return per step, like that of J(π, M̂) itself. ``starts.recent`` is what the model
+    was fitted to: there the curvature of its loss is measured. ``evidence`` is of the policy whose
+    influence is asked.
+    """
+    key_imagine, key_predict, key_rows = jax.random.split(key, 3)
+    rollouts = roll_out(key_imagine, player, world, starts, settings)
+    weight, discount = sample_weights(rollouts, settings), settings.policy.discount
+    answer, rebuild = flatten_members(world)
+
+    def return_fn(members: Float[Array, " P"]) -> Float[Array, ""]:
+        changed = with_members(world, rebuild(members))
+        delta = temporal_differences(key_predict, value_of(player), changed, rollouts, discount)
+        return jnp.sum(weight * delta) / jnp.maximum(jnp.sum(weight), 1e-8)
+
+    batch, _ = random_batches(key_rows, starts.recent.valid, settings.leader.num_samples)
+    fitted = jax.tree.map(lambda z: z[batch(0)], inputs_and_targets(world.ensemble, starts.recent))
+    loss = loss_on(fitted, rebuild)
+
+    def follower_loss_fn(share: Float[Array, " N"], members: Float[Array, " P"]) -> Array:
+        losses = sample_losses(world.ensemble, rebuild(members), evidence.data)
+        return loss.of_outputs(loss.outputs(members)) + (share - shares) @ losses
+
+    shares = evidence.data.valid / evidence.data.num_valid  # of each sample in µ^π
+    product = gauss_newton_product(
+        loss.outputs, loss.of_outputs, answer, settings.leader.cg_damping
+    )
+    term = foresee(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
+    samples = credited(evidence, term.value, discount)
+    return samples, LeaderInfo(term.residual, term.is_failed)
+
+
+class ModelLoss(NamedTuple):
+    """ℓ(M) = of_outputs(outputs(M)), split where its curvature is."""
+
+    outputs: Callable[[Float[Array, " P"]], Float[Array, "E N learned"]]
+    of_outputs: Callable[[Float[Array, "E N learned"]], Float[Array, ""]]
+
+
+def loss_on(
+    fitted: tuple[Float[Array, "N features"], Float[Array, "N learned"]],
+    rebuild: Callable[[Float[Array, " P"]], MLP],
+) -> ModelLoss:
+    """Returns the loss that the members minimise, summed over them, on inputs and targets."""
+    x, y = fitted
+    return ModelLoss(
+        outputs=lambda members: answers(rebuild(members), x),
+        of_outputs=lambda outputs: jnp.sum(jnp.mean((outputs - y[None]) ** 2, axis=(1, 2))),
+    )
+
+
+def flatten_members(
+    world: LearnedWorld,
+) -> tuple[Float[Array, " P"], Callable[[Float[Array, " P"]], MLP]]:
+    """Returns the parameters of all members as one vector, and the way back."""
+    return ravel_pytree(world.ensemble.members)
+
+
+def with_members(world: LearnedWorld, members: MLP) -> LearnedWorld:
+    """Returns the world that other networks would make of it."""
+    return eqx.tree_at(lambda w: w.ensemble.members, world, members)
+
+
+def answers(members: MLP, x: Float[Array, "N features"]) -> Float[Array, "E N learned"]:
+    """Returns every member's prediction, normalised."""
+    return jax.vmap(lambda member: jax.vmap(member)(x))(members)
+
+
+def sample_losses(ensemble: Ensemble, members: MLP, data: Transitions) -> Float[Array, " N"]:
+    """Returns ℓ_i summed over the members, as the model player minimises it; 0 for padding."""
+    x, y = inputs_and_targets(ensemble, data)
+    losses = jnp.sum(jnp.mean((answers(members, x) - y[None]) ** 2, axis=2), axis=0)
+    return jnp.where(data.valid, losses, 0.0)

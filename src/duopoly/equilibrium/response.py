@@ -1,0 +1,121 @@
+"""The leader's total derivative (Eq. 11), for any two players and whatever their parameters are.
+
+    dL/dx = ∂L/∂x + (dy*/dx)ᵀ ∂L/∂y          y*(x) = argmin_y f(x, y)
+
+x is what the leader turns, y the follower's parameters, L and f what each of them minimises or,
+L, maximises. The second part, the implicit term, in two ways:
+
+    implicit   −∂_x ⟨∇_y f(x, y*), v⟩,   v = (∇²_y f)⁻¹ ∂L/∂y      (implicit function theorem)
+    unrolled    ∂_x L(y_K(x)),   y_{k+1} = y_k − η ∇_y f(x, y_k),   y_0 = y* held fixed
+
+At an exact answer both agree as K → ∞. Damping λ in ∇²_y f stands for a follower that also
+minimises ½ λ ‖y − y*‖²: it answers no further than that lets it. Source: Rajeswaran et al. (2019),
+Meta-learning with implicit gradients.
+
+PAL and MAL are both this. In PAL x holds the weight of every real sample in the model's loss, y is
+the model and L = J(π, M̂). In MAL x is the model, y the policy and L = ℓ(M̂, µ^π).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from duopoly.equilibrium.curvature import Product, conjugate_gradient, largest_curvature
+from duopoly.settings import LeaderSettings
+
+Turned = Any
+"""What the leader turns: any tree of arrays."""
+
+FollowerLossFn = Callable[[Turned, Float[Array, " P"]], Float[Array, ""]]
+LeaderLossFn = Callable[[Float[Array, " P"]], Float[Array, ""]]
+
+
+class Term(NamedTuple):
+    """The implicit term, zero where it could not be computed: the gradient is then first order."""
+
+    value: Turned
+    residual: Float[Array, ""]
+    """Relative residual of the solve; NaN where nothing was solved."""
+    is_failed: Bool[Array, ""]
+
+
+def implicit_term(
+    follower_loss_fn: FollowerLossFn,
+    leader: Turned,
+    answer: Float[Array, " P"],
+    leader_loss_fn: LeaderLossFn,
+    product: Product,
+    settings: LeaderSettings,
+) -> Term:
+    """Differentiates the answer implicitly; ``product`` is v ↦ (∇²_y f + λ·1) v.
+
+    Matrix-free: one conjugate gradient solve, then one forward- under one reverse-mode pass.
+    """
+    solve = conjugate_gradient(
+        product, jax.grad(leader_loss_fn)(answer), settings.cg_iterations, settings.max_residual
+    )
+
+    def slope(leader: Turned) -> Float[Array, ""]:
+        return jax.jvp(lambda y: follower_loss_fn(leader, y), (answer,), (solve.solution,))[1]
+
+    value = jax.tree.map(jnp.negative, jax.grad(slope)(leader))
+    return refuse(value, solve.residual, solve.is_failed)
+
+
+def unrolled_term(
+    follower_loss_fn: FollowerLossFn,
+    leader: Turned,
+    answer: Float[Array, " P"],
+    leader_loss_fn: LeaderLossFn,
+    num_steps: int,
+    rate: float | Float[Array, ""],
+) -> Term:
+    """Differentiates through ``num_steps`` gradient steps of size ``rate`` from the answer.
+
+    Fails where the follower's loss rises on the way, so that the steps diverge. Reverse mode keeps
+    the follower's parameters of every step and computes the rest again.
+    """
+
+    def later_answer(leader: Turned) -> Float[Array, " P"]:
+        @jax.checkpoint
+        def step(y: Float[Array, " P"], _: None) -> tuple[Float[Array, " P"], None]:
+            return y - rate * jax.grad(follower_loss_fn, argnums=1)(leader, y), None
+
+        return jax.lax.scan(step, answer, None, length=num_steps)[0]
+
+    def outcome(leader: Turned) -> tuple[Float[Array, ""], Float[Array, " P"]]:
+        y = later_answer(leader)
+        return leader_loss_fn(y), y
+
+    value, y = jax.grad(outcome, has_aux=True)(leader)
+    before, after = (follower_loss_fn(leader, z) for z in (answer, y))
+    rounding = 1e-3 * jnp.abs(before)  # at an exact answer the loss only rounds
+    return refuse(value, jnp.full((), jnp.nan, answer.dtype), ~(after <= before + rounding))
+
+
+def foresee(
+    follower_loss_fn: FollowerLossFn,
+    leader: Turned,
+    answer: Float[Array, " P"],
+    leader_loss_fn: LeaderLossFn,
+    product: Product,
+    settings: LeaderSettings,
+) -> Term:
+    """Returns the implicit term in the way that the settings ask for."""
+    if settings.gradient == "implicit":
+        return implicit_term(follower_loss_fn, leader, answer, leader_loss_fn, product, settings)
+    rate = settings.unrolled_rate / largest_curvature(product, answer.shape[0])
+    return unrolled_term(
+        follower_loss_fn, leader, answer, leader_loss_fn, settings.unrolled_steps, rate
+    )
+
+
+def refuse(value: Turned, residual: Float[Array, ""], is_failed: Bool[Array, ""]) -> Term:
+    """Puts zero for a term that failed or is not finite."""
+    finite = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(value)])
+    is_failed = is_failed | ~jnp.all(finite)
+    kept = jax.tree.map(lambda x: jnp.where(is_failed, jnp.zeros_like(x), x), value)
+    return Term(kept, residual, is_failed)

@@ -1,0 +1,122 @@
+"""Games whose leader foresees the answer: played, counted, refused."""
+
+import dataclasses
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probes import POINT, TINY
+
+from duopoly import game
+from duopoly.app.agent import Algorithm
+from duopoly.app.parsing import parse
+from duopoly.model.fit import fit_model, init_model
+from duopoly.model.objective import Tilt
+from duopoly.moves import Game, GameState, foresee_as_model
+from duopoly.report import Metrics
+from duopoly.schedule import BR, GDA, MAL, PAL, Leader, Schedule
+from duopoly.settings import LeaderSettings, Settings, SettingsError
+from duopoly.types import Transitions
+
+LEADER = LeaderSettings(num_samples=100, num_rollouts=4, unrolled_steps=3)
+
+HOPELESS = dataclasses.replace(LEADER, gradient="implicit", cg_iterations=1, max_residual=0.0)
+
+
+def led(**changes: object) -> Settings:
+    return dataclasses.replace(TINY, leader=dataclasses.replace(LEADER, **changes))
+
+
+@functools.cache
+def last_round(schedule: Schedule, leader: LeaderSettings) -> game.Round:
+    """The first round in which the leader has an answer to foresee."""
+    settings = dataclasses.replace(TINY, leader=leader)
+    num_env_steps = 200 if schedule is PAL else 260
+    *_, last = game.play(POINT, settings, schedule, 3, num_env_steps=num_env_steps)
+    return last
+
+
+def parameters(state: GameState) -> np.ndarray:
+    arrays = jax.tree.leaves(eqx.filter(state.players, eqx.is_inexact_array))
+    return np.concatenate([np.ravel(x) for x in arrays])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "gradient"),
+    [(PAL, "implicit"), (PAL, "unrolled"), (MAL, "implicit")],
+    ids=lambda x: getattr(x, "name", x),
+)
+def test_a_leader_that_foresees_the_answer_moves_elsewhere(
+    schedule: Schedule, gradient: str
+) -> None:
+    plain = last_round(schedule, LEADER)
+    foreseen = last_round(schedule, dataclasses.replace(LEADER, gradient=gradient))
+    assert np.isnan(plain.metrics["leader/implicit_share"])
+    assert foreseen.metrics["leader/failed_solves"] == 0
+    assert 0.0 < foreseen.metrics["leader/implicit_share"] < 10.0
+    assert np.isnan(foreseen.metrics["leader/cg_residual"]) == (gradient == "unrolled")
+    assert not np.allclose(parameters(plain.state), parameters(foreseen.state), rtol=1e-4)
+
+
+def test_failed_solves_are_counted_and_leave_first_order_steps() -> None:
+    plain, failed = last_round(PAL, LEADER), last_round(PAL, HOPELESS)
+    assert failed.metrics["leader/failed_solves"] == TINY.policy.steps.conservative
+    assert failed.metrics["leader/cg_residual"] > 0.0
+    assert failed.metrics["leader/implicit_share"] == 0.0
+    np.testing.assert_allclose(
+        parameters(failed.state), parameters(plain.state), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_leading_model_is_tilted_unless_its_term_failed() -> None:
+    state = last_round(MAL, LEADER).state
+
+    def tilt(leader: LeaderSettings) -> tuple[Tilt | None, Metrics]:
+        settings = dataclasses.replace(TINY, leader=leader)
+        arena = Game(POINT, settings, 3, Leader.MODEL)
+        return foresee_as_model(arena, state.players, state, state.buffer.latest(500))
+
+    assert tilt(LEADER) == (None, {})
+    unrolled, seen = tilt(dataclasses.replace(LEADER, gradient="unrolled"))
+    assert seen["leader/failed_solves"] == 0
+    assert seen["leader/implicit_share"] > 0.0
+    assert unrolled is not None
+    nothing, seen = tilt(HOPELESS)
+    assert seen["leader/failed_solves"] == 1
+    assert nothing is None
+
+
+@pytest.mark.parametrize("schedule", [GDA, BR], ids=lambda s: s.name)
+def test_where_nobody_leads_a_leaders_gradient_is_refused(schedule: Schedule) -> None:
+    message = f"leader.gradient = 'implicit': nobody leads in {schedule.name}"
+    with pytest.raises(SettingsError, match=message):
+        next(game.play(POINT, led(gradient="implicit"), schedule, 0, num_env_steps=200))
+    with pytest.raises(SettingsError, match=message):
+        Algorithm(schedule)(POINT, settings=led(gradient="implicit"))
+    words = ["train", "Reacher7DOF", "--algorithm", schedule.name]
+    with pytest.raises(SettingsError, match=message):
+        parse([*words, "--leader.gradient", "implicit"])
+    assert parse(words).settings.leader.gradient == "first_order"
+
+
+def test_a_tilted_fit_leans_against_the_slope_and_is_pulled_back() -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    state = init_model(keys[0], 2, 1, (0, 1), TINY.model)
+    obs, action = jax.random.normal(keys[1], (100, 2)), jax.random.normal(keys[2], (100, 1))
+    no = jnp.zeros(100, bool)
+    data = Transitions(obs, action, obs[:, 0], obs + 0.1 * action, no, no, jnp.asarray(100))
+    slope = jax.tree.map(lambda x: 0.3 * jnp.cos(100.0 * x), state.ensemble.members)
+
+    def fitted(tilt: Tilt | None) -> np.ndarray:
+        return flat(fit_model(keys[0], state, data, TINY.model, 10, tilt)[0].ensemble.members)
+
+    def flat(tree: object) -> np.ndarray:
+        return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
+
+    begin, plain, way = flat(state.ensemble.members), fitted(None), flat(slope)
+    leaning, held = fitted(Tilt(slope, 0.0)), fitted(Tilt(slope, 100.0))
+    assert (leaning - plain) @ way < -0.1 * np.linalg.norm(leaning - plain) * np.linalg.norm(way)
+    assert np.linalg.norm(held - begin) < 0.2 * np.linalg.norm(leaning - begin)

@@ -1,0 +1,364 @@
+"""The parts of the deep games' implicit terms, each against something solved by hand.
+
+In double precision; the networks are linear, so that every fit has a closed form.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Float, Key
+
+from duopoly.equilibrium.credit import Evidence, credits
+from duopoly.equilibrium.forecast import advantages, roll_out, temporal_differences, value_of
+from duopoly.equilibrium.model_leader import model_term
+from duopoly.equilibrium.policy_leader import policy_term, with_members
+from duopoly.model.dynamics import Knowledge, LearnedWorld
+from duopoly.model.ensemble import Ensemble
+from duopoly.model.imagine import Starts, imagine
+from duopoly.networks import MLP, Normaliser
+from duopoly.policy.gaussian import log_prob
+from duopoly.policy.improve import PolicyState, init_policy_player
+from duopoly.policy.natural_gradient import flatten_policy
+from duopoly.settings import (
+    ImaginationSettings,
+    LeaderSettings,
+    PolicySettings,
+    RobustnessSettings,
+    Settings,
+    ValueSettings,
+)
+from duopoly.types import Prediction, Rollouts, Transitions
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+# --- A policy gradient on real data, against every trajectory of a small chain ---
+
+PAY = {0: 1.0, 1: -0.5, 2: 2.0}
+
+
+def episodes(bias: float) -> Iterator[tuple[float, list[tuple[int, int]]]]:
+    """Every episode of at most 3 actions, with its probability.
+
+    Action 1, taken with probability σ(bias), moves on; action 0 lets a coin decide. Beyond state 2
+    the episode ends.
+    """
+    up = 1.0 / (1.0 + np.exp(-bias))
+    for actions, coins in itertools.product(itertools.product((0, 1), repeat=3), repeat=2):
+        state, chance, steps = 0, 1.0, []
+        for action, coin in zip(actions, coins, strict=True):
+            chance *= (up if action else 1.0 - up) * 0.5
+            if state <= 2:
+                steps.append((state, action))
+                state += 1 if action or coin else 0
+                state += 1 if action and coin else 0
+        yield chance, steps
+
+
+def mean_pay(bias: float) -> float:
+    """E_µ[r] = E Σ r / E T."""
+    total = sum(p * sum(PAY[s] for s, _ in steps) for p, steps in episodes(bias))
+    return total / sum(p * len(steps) for p, steps in episodes(bias))
+
+
+def test_credits_give_the_gradient_of_the_mean_over_visits() -> None:
+    played = [steps for _, steps in episodes(0.0)]  # all equally likely: data without noise
+    assert len({len(steps) for steps in played}) > 1
+    pay = [PAY[s] for steps in played for s, _ in steps]
+    first = [i == 0 for steps in played for i in range(len(steps))]
+    score = [a - 0.5 for steps in played for _, a in steps]  # ∇ log π at bias 0
+    padding = 5
+    valid = np.arange(len(pay) + padding) < len(pay)
+    padded = jnp.asarray(np.append(pay, np.full(padding, 7.0)))
+    first = jnp.asarray(np.append(first, np.zeros(padding, bool)))
+    credit = credits(padded, first, jnp.asarray(valid), 1.0)
+    assert not np.any(credit[len(pay) :])
+    found = float(np.mean(np.asarray(score) * credit[: len(pay)]))
+    expected = (mean_pay(1e-5) - mean_pay(-1e-5)) / 2e-5
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_credits_discount_what_happens_later_in_the_same_episode() -> None:
+    reward = np.array([1.0, 3.0, -2.0, 5.0, 0.0])
+    first = np.array([True, False, False, True, False])
+    found = credits(jnp.asarray(reward), jnp.asarray(first), jnp.ones(5, bool), 0.5)
+    r = reward - reward.mean()
+    by_hand = np.array([r[0] + 0.5 * r[1] + 0.25 * r[2], r[1] + 0.5 * r[2], r[2], 0.0, r[4]])
+    by_hand[3] = r[3] + 0.5 * r[4]
+    np.testing.assert_allclose(found, by_hand - by_hand.mean(), rtol=1e-12)
+
+
+# --- What J owes to the model, on a linear system whose V is known ---
+
+GAMMA, GAIN, MODEL, NUM_STEPS = 0.8, -0.4, np.array([0.9, 0.5]), 20
+
+
+class Line(eqx.Module):
+    """s' = a s + b u, reward −s'² − 0.1 u²."""
+
+    model: Float[Array, " 2"]
+
+    @property
+    def num_members(self) -> int:
+        return 1
+
+    def __call__(
+        self, key: Key[Array, ""], obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
+    ) -> Prediction:
+        del key
+        next_obs = self.model[0] * obs + self.model[1] * action
+        reward = (-(next_obs**2) - 0.1 * action**2)[..., 0]
+        never = jnp.zeros(reward.shape, bool)
+        return Prediction(next_obs, reward, never, never)
+
+
+def price(model: np.ndarray) -> np.ndarray:
+    """p with V(s) = −p s² under u = GAIN s for ever."""
+    closed = model[0] + model[1] * GAIN
+    return (closed**2 + 0.1 * GAIN**2) / (1.0 - GAMMA * closed**2)
+
+
+def true_value(obs: Float[Array, "E B T obs"]) -> Float[Array, "E B T"]:
+    return -price(MODEL) * obs[..., 0] ** 2
+
+
+def follow(starts: np.ndarray, first_action: np.ndarray | None = None) -> Rollouts:
+    """Play u = GAIN s from every start, but for the first action where one is given."""
+    rollouts = imagine(
+        jax.random.key(0),
+        lambda _, obs: GAIN * obs,
+        Line(jnp.asarray(MODEL)),
+        jnp.asarray(starts)[None, :, None],
+        NUM_STEPS,
+    )
+    if first_action is None:
+        return rollouts
+    begun = MODEL[0] * starts + MODEL[1] * first_action
+    later = follow(begun)
+    joined = jax.tree.map(lambda x, y: jnp.concatenate([x[:, :, :1], y], 2), rollouts, later)
+    return joined._replace(action=joined.action.at[0, :, 0, 0].set(first_action))
+
+
+def test_model_gradient_is_that_through_the_rollout() -> None:
+    starts = np.array([1.0, -2.0])
+    rollouts = follow(starts)
+
+    def one_step(model: Array) -> Array:
+        delta = temporal_differences(jax.random.key(0), true_value, Line(model), rollouts, GAMMA)
+        return jnp.sum(jnp.mean(delta[0], axis=0) * GAMMA ** jnp.arange(NUM_STEPS))
+
+    def through_time(model: Array) -> Array:
+        s, total = jnp.asarray(starts), 0.0
+        for t in range(NUM_STEPS):
+            u = GAIN * s
+            s = model[0] * s + model[1] * u
+            total = total + GAMMA**t * (-(s**2) - 0.1 * u**2)
+        return jnp.mean(total)
+
+    at = jnp.asarray(MODEL)
+    np.testing.assert_allclose(
+        jax.jit(jax.grad(one_step))(at), jax.jit(jax.grad(through_time))(at), rtol=1e-6
+    )
+
+
+def test_advantages_carry_the_model_into_the_policy_gradient() -> None:
+    """∂_M of E[∇log π(a_0) A_0(M)], the later actions without noise, by quadrature and by hand."""
+    node, weight = np.polynomial.hermite_e.hermegauss(5)
+    weight, std, start = weight / weight.sum(), 0.3, 1.5
+    rollouts = follow(np.full(5, start), GAIN * start + std * node)
+
+    def policy_gradient(model: Array) -> Array:
+        delta = temporal_differences(jax.random.key(0), true_value, Line(model), rollouts, GAMMA)
+        first = advantages(delta, rollouts, GAMMA)[0, :, 0]
+        return jnp.sum(weight * node / std * start * first)  # ∇_k log N(a; k s, std)
+
+    def by_hand(model: np.ndarray) -> float:
+        """∂_k E_a[Q_M(s, a)], a ~ N(k s, std): −(1 + γp)(a s + b u)² − 0.1 u²."""
+        u = GAIN * start
+        moved = model[0] * start + model[1] * u
+        outer = -2.0 * (1.0 + GAMMA * price(model)) * moved * model[1] - 0.2 * u
+        return outer * start
+
+    steps = 1e-5 * np.eye(2)
+    expected = [(by_hand(MODEL + h) - by_hand(MODEL - h)) / 2e-5 for h in steps]
+    np.testing.assert_allclose(
+        jax.jit(jax.grad(policy_gradient))(jnp.asarray(MODEL)), expected, rtol=1e-6
+    )
+
+
+# --- The whole terms, with linear models whose answer has a closed form ---
+
+NUM = 40
+SETTINGS = Settings(
+    imagination=ImaginationSettings(num_rollouts=6, horizon=7),
+    policy=PolicySettings(
+        hidden=(3,), discount=0.9, fisher_samples=70,
+        value=ValueSettings(hidden=(4,)),
+    ),
+    leader=LeaderSettings(
+        gradient="implicit", num_samples=NUM, num_rollouts=5, cg_iterations=200, cg_damping=0.05
+    ),
+)  # fmt: skip
+KNOWN = Knowledge(
+    reward_fn=lambda obs, action, next_obs: -jnp.sum(next_obs**2) - 0.1 * jnp.sum(action**2),  # noqa: ARG005
+    terminated_fn=lambda obs, action, next_obs: jnp.zeros((), bool),  # noqa: ARG005
+    compute_fn=None,
+    to_env_units=lambda action: jnp.clip(action, -1.0, 1.0),
+)
+
+
+def doubled(tree):
+    return jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, float) else x, tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    player: PolicyState
+    world: LearnedWorld
+    starts: Starts
+    evidence: Evidence
+    x: np.ndarray
+    y: np.ndarray
+
+
+def scene() -> Scene:
+    """Two linear members near least squares, on data of a world that is not linear."""
+    rng = np.random.default_rng(5)
+    obs, action = rng.normal(size=(NUM, 2)), rng.uniform(-1.0, 1.0, (NUM, 1))
+    change = 0.3 * np.sin(2.0 * obs) + action * np.array([0.4, -0.2])
+    every = jnp.ones(NUM, bool)
+    data = Transitions(
+        *map(jnp.asarray, (obs, action, obs[:, 0], obs + change)), ~every, every, jnp.asarray(NUM)
+    )
+    x, y = np.append(obs, action, axis=1), change
+    keys = jax.random.split(jax.random.key(1), 3)
+    members = doubled(eqx.filter_vmap(lambda key: MLP(key, (3, 2), "tanh"))(keys[:2]))
+    fitted = np.linalg.lstsq(np.append(x, np.ones((NUM, 1)), axis=1), y, rcond=None)[0]
+    near = fitted + 0.05 * rng.normal(size=(2, 4, 2))
+    members = eqx.tree_at(
+        lambda m: (m.layers[0].weight, m.layers[0].bias),
+        members,
+        (jnp.asarray(near[:, :3]), jnp.asarray(near[:, 3])),
+    )
+    bound = jnp.full(2, jnp.inf)
+    ensemble = Ensemble(
+        members, Normaliser.identity(3), Normaliser.identity(2), -bound, bound, (0, 1)
+    )
+    player = doubled(init_policy_player(keys[2], 2, 1, SETTINGS.policy))
+    network = player.value.function.network
+    last = jnp.asarray(rng.normal(size=network.layers[-1].weight.shape))
+    player = eqx.tree_at(lambda p: p.value.function.network.layers[-1].weight, player, last)
+    return Scene(
+        player,
+        LearnedWorld(ensemble, KNOWN, RobustnessSettings()),
+        Starts(data.obs, jnp.asarray(NUM), data),
+        Evidence(data, player.policy),
+        x,
+        y,
+    )
+
+
+def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
+    s, key, h = scene(), jax.random.key(2), 1e-4
+    samples, info = policy_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
+    assert not info.is_failed
+    assert float(info.residual) < 1e-6
+    rollouts = roll_out(jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS)
+    begin = np.append(
+        s.world.ensemble.members.layers[0].weight,
+        np.asarray(s.world.ensemble.members.layers[0].bias)[:, None],
+        axis=1,
+    )
+    inputs = np.append(s.x, np.ones((NUM, 1)), axis=1)
+
+    @jax.jit
+    def objective(parameters: Array) -> Array:
+        members = eqx.tree_at(
+            lambda m: (m.layers[0].weight, m.layers[0].bias),
+            s.world.ensemble.members,
+            (parameters[:, :3], parameters[:, 3]),
+        )
+        world = with_members(s.world, members)
+        return jnp.mean(temporal_differences(key, value_of(s.player), world, rollouts, 0.9))
+
+    def answer(share: np.ndarray) -> np.ndarray:
+        """argmin Σ shareᵢ ℓᵢ + ½ λ ‖M − M̂‖², less the slope that M̂, no minimum, already has."""
+        even = np.full(NUM, 1.0 / NUM)
+        slope = inputs.T @ (even[:, None] * (inputs @ begin - s.y))
+        right = inputs.T @ (share[:, None] * s.y) + 0.05 * begin + slope
+        return np.linalg.solve(inputs.T @ (share[:, None] * inputs) + 0.05 * np.eye(4), right)
+
+    found = np.asarray(samples.advantage)
+    expected = []
+    for step in h * np.eye(NUM)[:8]:
+        up, down = (objective(jnp.asarray(answer(1.0 / NUM + t * step))) for t in (1.0, -1.0))
+        expected.append(float(up - down) / (2.0 * h))
+    # Every row is an episode of its own here, so an advantage is a reward less the mean reward.
+    np.testing.assert_allclose(found[:8] - found[0], np.array(expected) - expected[0], rtol=1e-4)
+
+
+def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
+    s, key, h = scene(), jax.random.key(3), 1e-4
+    term, info = model_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
+    assert not info.is_failed
+    key_imagine, _, _ = jax.random.split(key, 3)
+    rollouts = roll_out(key_imagine, s.player, s.world, s.starts, SETTINGS)
+    theta, rebuild = flatten_policy(s.player.policy)
+    obs, action = (z.reshape(-1, z.shape[-1]) for z in (rollouts.obs, rollouts.action))
+
+    def scores(obs: Array, action: Array) -> np.ndarray:
+        one = jax.grad(lambda t, o, a: log_prob(rebuild(t), o, a))
+        return np.asarray(jax.jit(jax.vmap(one, in_axes=(None, 0, 0)))(theta, obs, action))
+
+    @jax.jit
+    def worth(members: MLP) -> Array:
+        world = with_members(s.world, members)
+        delta = temporal_differences(key, value_of(s.player), world, rollouts, 0.9)
+        return advantages(delta, rollouts, 0.9).reshape(-1)
+
+    imagined, real = scores(obs, action), scores(s.evidence.data.obs, s.evidence.data.action)
+    members = s.world.ensemble.members
+    scale = np.std(worth(members))
+
+    def policy_gradient(members: MLP) -> np.ndarray:
+        return np.mean(imagined * np.asarray(worth(members))[:, None], axis=0) / scale
+
+    def dense_fisher() -> np.ndarray:
+        """E[Jᵀ diag(1/std²) J] for the mean, and 2 for the log standard deviation."""
+        jacobian = np.asarray(
+            jax.jit(jax.vmap(jax.jacrev(lambda t, o: rebuild(t)(o)[0]), in_axes=(None, 0)))(
+                theta, obs
+            )
+        )
+        std = np.exp(np.asarray(s.player.policy.log_std))
+        fisher = np.einsum("nap,a,naq->pq", jacobian, std**-2.0, jacobian) / len(obs)
+        fisher[-1, -1] += 2.0
+        return fisher + 0.05 * np.eye(len(theta))
+
+    weights = np.asarray(members.layers[0].weight), np.asarray(members.layers[0].bias)
+    predicted = np.einsum("ni,eio->eno", s.x, weights[0]) + weights[1][:, None]
+    losses = np.sum(np.mean((predicted - s.y) ** 2, axis=2), axis=0)
+    slope = np.mean(real * (losses - losses.mean())[:, None], axis=0)
+    push = np.linalg.solve(dense_fisher(), slope)  # what moves π there raises the real loss
+
+    rng = np.random.default_rng(7)
+    way = jax.tree.map(lambda m: jnp.asarray(rng.normal(size=m.shape)), members)
+    ahead, back = (
+        policy_gradient(jax.tree.map(lambda m, w, t=t: m + t * h * w, members, way))
+        for t in (1.0, -1.0)
+    )
+    expected = (ahead - back) @ push / (2.0 * h)
+    found = sum(
+        float(jnp.sum(a * b)) for a, b in zip(*map(jax.tree.leaves, (term, way)), strict=True)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
