@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from duopoly.schedule import SCHEDULES, Schedule
     from duopoly.settings import Settings, SettingsError
     from duopoly.types import Episode
+    from duopoly.world.perturb import Change, Perturbation, PerturbationError
     from duopoly.world.task import Task, TaskError
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
 
@@ -37,6 +38,7 @@ _HOMES = {
     "duopoly.schedule": ("SCHEDULES", "Schedule"),
     "duopoly.settings": ("Settings", "SettingsError"),
     "duopoly.types": ("Episode",),
+    "duopoly.world.perturb": ("Change", "Perturbation", "PerturbationError"),
     "duopoly.world.task": ("Task", "TaskError"),
     "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
 }
@@ -55,6 +57,9 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "preset",
     "Task",
     "TaskError",
+    "Perturbation",
+    "PerturbationError",
+    "Change",
     "TASK_NAMES",
     "UnknownTaskError",
     "get_task",

@@ -55,6 +55,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
     "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
     "game/policy_gap": "ε_π: return that more policy steps would gain in the model, at least",
+    "world/num_changes": "times that the world has changed by the end of the round",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
 

@@ -8,12 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from duopoly.app import atomic, provenance
-from duopoly.app.commands import Command, Diagnose, Evaluate, Plot, Tasks, Train, Video
+from duopoly.app.commands import Command, Diagnose, Evaluate, Picture, Plot, Tasks, Train, Video
 from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.perturb import PerturbationError, read_change
+from duopoly.world.tasks import PERTURBATIONS, SUMMARIES, UnknownTaskError, canonical_name
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
 
 
 def act(command: Command) -> None:
@@ -32,6 +35,8 @@ def act(command: Command) -> None:
             _plot(command)
         case Video():
             _video(command)
+        case Picture():
+            _picture(command)
         case Diagnose():
             _diagnose(command)
         case Tasks():
@@ -48,13 +53,18 @@ def _told() -> Iterator[None]:
 
     try:
         yield
-    except (GameError, SimulatorError, TaskError, RenderError) as error:
+    except (GameError, SimulatorError, TaskError, PerturbationError, RenderError) as error:
         raise FailureError(str(error)) from error
 
 
 def _train(command: Train) -> None:
     identity = Identity(
-        command.task, command.algorithm, command.seed, command.steps, command.settings
+        command.task,
+        command.algorithm,
+        command.seed,
+        command.steps,
+        command.settings,
+        tuple(map(read_change, command.perturb)),
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
     train_in(run, identity, resume=command.resume)
@@ -121,6 +131,37 @@ def _video(command: Video) -> None:
     print(f"written to {out}")
 
 
+def _picture(command: Picture) -> None:
+    subjects = [subject_of(word) for word in command.what]
+    if command.out.suffix.lower() not in PICTURES:
+        raise UsageError(
+            f"{command.out}: must end in one of {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+        )
+    atomic.check_writable(command.out)
+    from duopoly.app import picture
+
+    with _told():
+        drawn = picture.draw(subjects, command.moments, command.width, command.seed)
+    picture.write(drawn, command.columns, command.out)
+    print(f"written to {command.out}, drawn with {drawn.backend}")
+
+
+def subject_of(word: str) -> str | Path:
+    """What a word means: a task, by its own name, or a directory with a trained policy.
+
+    Raises:
+        UnknownTaskError: it is neither the name of a task nor a directory.
+        UsageError: the directory holds no run.
+    """
+    try:
+        return canonical_name(word)
+    except UnknownTaskError:
+        if not (path := Path(word)).is_dir():
+            raise
+    RunDirectory(path).read_identity()
+    return path
+
+
 def _diagnose(command: Diagnose) -> None:
     run = RunDirectory(command.run)
     identity = run.read_identity()
@@ -147,3 +188,8 @@ def _tasks() -> None:
     for name, summary in SUMMARIES.items():
         table.add_row(name, summary)
     Console().print(table)
+    changes = Table("task", "--perturb", "what changes while it is learned")
+    for name, perturbations in PERTURBATIONS.items():
+        for perturbation, summary in perturbations.items():
+            changes.add_row(name, perturbation, summary)
+    Console().print(changes)

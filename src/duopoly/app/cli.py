@@ -1,4 +1,4 @@
-"""The command line: ``duopoly train|evaluate|plot|video|diagnose|tasks``.
+"""The command line: ``duopoly train|evaluate|plot|video|picture|diagnose|tasks``.
 
 Every word typed is checked before JAX is loaded; any mistake is one line on stderr and exit code 2.
 """

@@ -146,7 +146,7 @@ def keep(diagnosis: Diagnosis, out: Path) -> None:
 
 def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode], Episode]:
     """Episodes of the sampled policy, and one of its mean action."""
-    env = agent.task.make(None)
+    env = agent.task_now.make(None)
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
         sampled = play(agent.policy.sample, num_episodes, seed, ROUND_INDEX)

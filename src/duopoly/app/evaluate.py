@@ -44,7 +44,7 @@ class Evaluation:
 
 
 def evaluate_run(path: Path, num_episodes: int, seed: int) -> Evaluation:
-    """Plays the mean action of a run's newest policy.
+    """Plays the mean action of a run's newest policy, in the world as it was in the end.
 
     Raises:
         UsageError: there is nothing to evaluate.
@@ -89,7 +89,7 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
-    task, act = agent.task, agent.policy.act_mean
+    task, act = agent.task_now, agent.policy.act_mean
     env = task.make(None)
     try:
         gathered = evaluate_episodes(env, task, act, num_episodes, seed, ROUND_INDEX)

@@ -16,7 +16,7 @@ def film(path: Path, out: Path, num_episodes: int, seed: int) -> None:
     """
     agent = load_agent(path)
     act = agent.policy.act_mean
-    shots = render_episodes(agent.task, act, seed, num_episodes=num_episodes)
+    shots = render_episodes(agent.task_now, act, seed, num_episodes=num_episodes)
     if shots.hint:
         print(f"duopoly: {shots.hint}", file=sys.stderr)
     write_video(out, shots.frames, shots.fps)

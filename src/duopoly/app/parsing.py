@@ -11,7 +11,8 @@ from duopoly.app.errors import UsageError
 from duopoly.app.rundir import run_directory
 from duopoly.presets import preset
 from duopoly.settings import Settings
-from duopoly.world.tasks import ACTION_REPEATS, canonical_name
+from duopoly.world.perturb import Change, PerturbationError, read_changes
+from duopoly.world.tasks import ACTION_REPEATS, PERTURBATIONS, canonical_name
 
 _AnyCommand = TypeVar("_AnyCommand", bound=Command)
 
@@ -32,10 +33,13 @@ def parse(words: list[str]) -> Command:
     if kind is not Train:
         return _build(kind, words)
     task = canonical_name(typed.positionals[0])
-    default = _train_defaults(task, typed.flags)
+    changes = _changes(task, typed.flags.get("perturb", ()))
+    default = _train_defaults(task, typed.flags, changes)
     _check_settings(default.settings, typed.flags)
-    _check_steps(task, typed.flags.get("steps", default.steps))
-    return dataclasses.replace(_build(Train, words, default), task=task)
+    _check_steps(task, typed.flags.get("steps", default.steps), changes)
+    command = _build(Train, words, default)
+    perturb = tuple(map(str, changes)) or default.perturb
+    return dataclasses.replace(command, task=task, perturb=perturb)
 
 
 def _build(
@@ -50,24 +54,43 @@ def _build(
     )
 
 
-def _train_defaults(task: str, given: dict[str, Any]) -> Train:
-    """What is not typed comes from the run that is resumed, or else from the preset."""
+def _changes(task: str, typed: tuple[str, ...]) -> tuple[Change, ...]:
+    """The changes of the world as typed, in the order of time."""
+    try:
+        return read_changes(typed, tuple(PERTURBATIONS.get(task, ())), task)
+    except PerturbationError as error:
+        raise UsageError(f"--perturb {error}") from None
+
+
+def _train_defaults(task: str, given: dict[str, Any], changes: tuple[Change, ...]) -> Train:
+    """What is not typed comes from the run that is resumed, or else from the preset.
+
+    A preset that ends too early for what changes becomes twice as long as the last change's time.
+    """
     default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
     found = preset(task, default.algorithm)
-    steps, settings = found.num_env_steps, found.settings
+    steps, settings, perturb = found.num_env_steps, found.settings, ()
+    if changes:
+        steps = max(steps, 2 * changes[-1].env_steps)
     if given.get("resume"):
         seed, out = given.get("seed", 0), given.get("out", default.out)
         run = run_directory(out, task, default.algorithm, seed)
         if atomic.exists(run.settings):
             recorded = run.read_identity()
             steps, settings = recorded.steps, recorded.settings
-    return dataclasses.replace(default, steps=steps, settings=settings)
+            perturb = tuple(map(str, recorded.perturb))
+    return dataclasses.replace(default, steps=steps, settings=settings, perturb=perturb)
 
 
-def _check_steps(task: str, num_env_steps: int) -> None:
+def _check_steps(task: str, num_env_steps: int, changes: tuple[Change, ...]) -> None:
     repeat = ACTION_REPEATS.get(task, 1)
     if num_env_steps < repeat:
         raise UsageError(f"--steps {num_env_steps}: one action of {task} alone takes {repeat}")
+    if changes and changes[-1].env_steps >= num_env_steps:
+        raise UsageError(
+            f"--perturb {changes[-1]}: the run ends after {num_env_steps} steps, before the world "
+            "changes; give more --steps"
+        )
 
 
 def _check_settings(default: Settings, given: dict[str, Any]) -> None:

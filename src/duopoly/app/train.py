@@ -81,6 +81,7 @@ def _rounds(identity: Identity, state: GameState) -> Iterator[game.Round]:
         identity.seed,
         num_env_steps=identity.steps,
         state=state,
+        changes=identity.perturb,
     )
 
 

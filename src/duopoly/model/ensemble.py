@@ -42,13 +42,14 @@ def init_ensemble(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
+    angles: tuple[int, ...] = (),
 ) -> Ensemble:
-    """Draws every member's weights from a key of its own."""
-    sizes = (obs_dim + action_dim, *settings.hidden, len(learned))
+    """Draws every member's weights from a key of its own; it sees sine and cosine of ``angles``."""
+    sizes = (obs_dim + action_dim + len(angles), *settings.hidden, len(learned))
     keys = jax.random.split(key, settings.num_members)
     return Ensemble(
         members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation))(keys),
-        inputs=Normaliser.identity(obs_dim + action_dim),
+        inputs=Normaliser.identity(obs_dim + action_dim, angles),
         targets=Normaliser.identity(len(learned)),
         low=jnp.full(len(learned), -jnp.inf, jnp.float32),
         high=jnp.full(len(learned), jnp.inf, jnp.float32),

@@ -44,9 +44,10 @@ def init_model(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
+    angles: tuple[int, ...] = (),
 ) -> ModelState:
     """Returns the model player before it has seen any data."""
-    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings)
+    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, angles)
     opt_state = jax.vmap(optax.scale_by_adam().init)(eqx.filter(ensemble.members, eqx.is_array))
     return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
 
@@ -120,9 +121,10 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     value = data.next_obs[:, learned]
     margin = clip_sigmas * moments(value, data.valid)[1]
     valid = data.valid[:, None]
+    inputs = jnp.concatenate([data.obs, data.action], axis=-1)
     return Ensemble(
         members=ensemble.members,
-        inputs=Normaliser.of(jnp.concatenate([data.obs, data.action], axis=-1), data.valid),
+        inputs=Normaliser.of(inputs, data.valid, ensemble.inputs.angles),
         targets=Normaliser.of(value - data.obs[:, learned], data.valid),
         low=jnp.min(jnp.where(valid, value, jnp.inf), axis=0) - margin,
         high=jnp.max(jnp.where(valid, value, -jnp.inf), axis=0) + margin,
