@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from duopoly.types import Episode
     from duopoly.world.check import check_task
     from duopoly.world.custom import RepeatAction, make_task
+    from duopoly.world.perturb import Change, Perturbation, PerturbationError
     from duopoly.world.task import Task, TaskError
     from duopoly.world.task_report import TaskReport
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
@@ -45,6 +46,7 @@ _HOMES = {
     "duopoly.types": ("Episode",),
     "duopoly.world.check": ("check_task",),
     "duopoly.world.custom": ("RepeatAction", "make_task"),
+    "duopoly.world.perturb": ("Change", "Perturbation", "PerturbationError"),
     "duopoly.world.task": ("Task", "TaskError"),
     "duopoly.world.task_report": ("TaskReport",),
     "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
@@ -71,6 +73,9 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "RepeatAction",
     "check_task",
     "TaskReport",
+    "Perturbation",
+    "PerturbationError",
+    "Change",
     "TASK_NAMES",
     "UnknownTaskError",
     "get_task",

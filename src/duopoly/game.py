@@ -5,12 +5,11 @@
 Its algorithms are one game played in different orders, so each of them is a value: a `Schedule`.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import gymnasium as gym
 import jax
 
 from duopoly.moves import (
@@ -29,6 +28,8 @@ from duopoly.report import Metrics, unknown_metrics
 from duopoly.schedule import Leader, Memory, Move, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import Transitions
+from duopoly.world.changing import World
+from duopoly.world.perturb import Change
 from duopoly.world.task import Task
 
 
@@ -48,8 +49,12 @@ def play(
     *,
     num_env_steps: int,
     state: GameState | None = None,
+    changes: Sequence[Change] = (),
 ) -> Iterator[Round]:
     """Plays round after round until the real world was stepped ``num_env_steps`` times.
+
+    The world ``changes`` on the way, of which the players are not told: an episode is played in
+    the world of the moment it begins, and a round is judged in that of its end.
 
     Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
     bit by bit, to one that never stopped.
@@ -57,23 +62,21 @@ def play(
     Raises:
         SettingsError: the settings' policy player cannot play by the schedule.
         TaskError: the task's spaces cannot be played.
+        PerturbationError: the task's world cannot change like that.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
     check_players(schedule, settings)
     game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
-    env = task.make(None)
-    try:
+    with contextlib.closing(World(task, changes)) as world:
         while num_env_steps - state.env_steps >= task.action_repeat:
-            state, metrics = play_round(game, schedule, env, state, num_env_steps)
+            state, metrics = play_round(game, schedule, world, state, num_env_steps)
             yield Round(state, metrics)
-    finally:
-        env.close()
 
 
 def play_round(
-    game: Game, schedule: Schedule, env: gym.Env[Any, Any], state: GameState, num_env_steps: int
+    game: Game, schedule: Schedule, world: World, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
     """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
@@ -85,8 +88,7 @@ def play_round(
             begin = time.perf_counter()
             match move:
                 case Move.COLLECT:
-                    state, seen = collect(game, env, before, state, num_env_steps)
-                    seen |= confront(key_confront, game, before, state)
+                    state, seen = collect(game, world, before, state, num_env_steps)
                 case Move.FIT:
                     data = remembered(schedule.memory, game, state)
                     state, seen = fit(key_fit, game, before, state, data, schedule.model_effort)
@@ -95,8 +97,14 @@ def play_round(
                 case Move.IMPROVE:
                     continue
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
-    metrics |= judge(game, env, state) | appraise(key_appraise, game, state)
-    metrics |= {"game/leader_loss": leader_loss(schedule, metrics)}
+            if move is Move.COLLECT:
+                metrics |= confront(key_confront, game, before, state)
+    metrics |= judge(game, world.after(state.env_steps), state)
+    metrics |= appraise(key_appraise, game, state)
+    metrics |= {
+        "game/leader_loss": leader_loss(schedule, metrics),
+        "world/num_changes": world.num_changes(state.env_steps),
+    }
     return dataclasses.replace(state, round=state.round + 1), metrics
 
 

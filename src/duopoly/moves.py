@@ -7,10 +7,9 @@ with its own part renewed, and what was seen.
 import dataclasses
 import enum
 import functools
-from typing import Any, Final
+from typing import Final
 
 import equinox as eqx
-import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +33,8 @@ from duopoly.schedule import Leader
 from duopoly.settings import Degree, ModelSettings, Settings
 from duopoly.types import Transitions
 from duopoly.world.buffer import Buffer
-from duopoly.world.interaction import collect as collect_episodes
+from duopoly.world.changing import World
+from duopoly.world.interaction import collect_changing
 from duopoly.world.task import Task
 
 MAX_STARTS: Final = 1_000
@@ -95,17 +95,24 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     """
     spec = task.spec
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
-    policy = init_policy_player(key_policy, spec.obs_dim, spec.action_dim, settings.policy)
-    unknown = unknown_of(task, settings.model)
+    policy = init_policy_player(
+        key_policy, spec.obs_dim, spec.action_dim, settings.policy, task.angles
+    )
     model = init_model(
-        key_model, spec.obs_dim, spec.action_dim, task.learned, settings.model, unknown
+        key_model,
+        spec.obs_dim,
+        spec.action_dim,
+        task.learned,
+        settings.model,
+        unknown_of(task, settings.model),
+        task.angles,
     )
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
     return GameState(0, 0, Players(policy, model), buffer)
 
 
 def collect(
-    game: Game, env: gym.Env[Any, Any], before: Players, state: GameState, num_env_steps: int
+    game: Game, world: World, before: Players, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
     """Lets the policy act in the real world, and remembers what happened.
 
@@ -118,8 +125,8 @@ def collect(
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
     acting = actor(game, before, deterministic=False)
-    gathered = collect_episodes(
-        env,
+    gathered = collect_changing(
+        lambda num_made: world.after(state.env_steps + num_made),
         game.task,
         acting.new_policy,
         min(max(budget, at_least), at_most),
@@ -292,5 +299,5 @@ def with_policy(state: GameState, policy: PolicyState) -> GameState:
 
 def normalise_inputs(player: PolicyState, data: Transitions) -> PolicyState:
     """Fixes the policy's normaliser to the statistics of the data."""
-    inputs = Normaliser.of(jnp.asarray(data.obs), data.valid)
+    inputs = Normaliser.of(jnp.asarray(data.obs), data.valid, player.policy.inputs.angles)
     return eqx.tree_at(lambda p: p.policy.inputs, player, inputs)

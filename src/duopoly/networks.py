@@ -66,20 +66,30 @@ class Normaliser(eqx.Module):
 
     mean: Float[Array, " feature"]
     std: Float[Array, " feature"]
+    angles: tuple[int, ...] = eqx.field(static=True, default=())
+    """Features given as angle and seen as sine, in its place, and cosine, at the end."""
 
     @staticmethod
-    def identity(size: int) -> "Normaliser":
-        """Returns the normaliser that changes nothing."""
-        return Normaliser(jnp.zeros(size), jnp.ones(size))
+    def identity(size: int, angles: tuple[int, ...] = ()) -> "Normaliser":
+        """Returns the normaliser that changes nothing but angles."""
+        return Normaliser(jnp.zeros(size), jnp.ones(size), angles)
 
     @staticmethod
-    def of(x: Float[Array, "N feature"], valid: Bool[Array, " N"]) -> "Normaliser":
+    def of(
+        x: Float[Array, "N feature"], valid: Bool[Array, " N"], angles: tuple[int, ...] = ()
+    ) -> "Normaliser":
         """Measures the valid rows; a constant feature is shifted but never scaled."""
         mean, std = moments(x, valid)
-        return Normaliser(mean, jnp.where(std == 0.0, 1.0, std))
+        return Normaliser(mean, jnp.where(std == 0.0, 1.0, std), angles)
 
-    def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
-        return (x - self.mean) / self.std
+    def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " seen"]:
+        normal = (x - self.mean) / self.std
+        if not self.angles:
+            return normal
+        angle = x[jnp.asarray(self.angles)]
+        return jnp.concatenate(
+            [normal.at[jnp.asarray(self.angles)].set(jnp.sin(angle)), jnp.cos(angle)]
+        )
 
     def invert(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
         """Returns features in their own units again."""

@@ -69,6 +69,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "leader/cg_residual": "relative residual of the solve for the implicit term",
     "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
     "leader/implicit_share": "norm of the implicit term over that of the leader's whole gradient",
+    "world/num_changes": "times that the world has changed by the end of the round",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
 

@@ -149,6 +149,22 @@ def test_a_seed_of_any_whole_type_is_saved(identity, tmp_path):
     assert PAL.load(tmp_path / "agent").seed == 3
 
 
+def test_a_changing_world_is_saved(identity, tmp_path):
+    agent = PAL("Reacher7DOF", settings=identity.settings, perturb=("goal@20", "forearm@10"))
+    assert [str(change) for change in agent.perturb] == ["forearm@10", "goal@20"]
+    agent.save(tmp_path / "agent")
+    loaded = PAL.load(tmp_path / "agent")
+    assert loaded.perturb == agent.perturb
+    assert loaded.task_now is loaded.task
+    loaded.state = dataclasses.replace(loaded.state, env_steps=10)
+    assert loaded.task_now.make(None).reset()[0][14] == pytest.approx(0.921)
+
+
+def test_a_change_that_no_task_declares_is_refused(identity):
+    with pytest.raises(duopoly.PerturbationError, match="wind@5: InvertedPendulum-v5 has no"):
+        PAL(identity.task, settings=identity.settings, perturb=["wind@5"])
+
+
 @pytest.mark.parametrize("seed", [-1, 2**31])
 def test_a_seed_out_of_bounds_is_refused(identity, seed):
     with pytest.raises(ValueError, match=f"seed = {seed}"):

@@ -93,6 +93,34 @@ MISTAKES = {
     "theory --states 0": "duopoly theory: --states 0: must be in [3, 64]",
     "theory --seed -1": "duopoly theory: --seed -1: must be in [0, 2,147,483,643]",
     "theory --state 5": "duopoly theory: unknown flag --state; did you mean '--states'?",
+    "train Reacher7DOF --perturb": "duopoly train: --perturb needs a value",
+    "train Reacher7DOF --perturb goal": (
+        "duopoly train: --perturb 'goal': must be NAME@STEPS, such as goal@8000"
+    ),
+    "train Reacher7DOF --perturb goal@0": (
+        "duopoly train: --perturb goal@0: the world changes after at least 1 step"
+    ),
+    "train Reacher7DOF --perturb gaol@9": (
+        "duopoly train: --perturb gaol@9: Reacher7DOF has no such perturbation; "
+        "there are forearm, goal"
+    ),
+    "train Hopper-v5 --perturb goal@9": (
+        "duopoly train: --perturb goal@9: Hopper-v5 has no such perturbation; it declares none"
+    ),
+    "train Reacher7DOF --perturb goal@9 forearm@9": (
+        "duopoly train: --perturb goal@9 and forearm@9 happen at once: move one of them"
+    ),
+    "train Reacher7DOF --perturb goal@9 --steps 9": (
+        "duopoly train: --perturb goal@9: the run ends after 9 steps, before the world changes; "
+        "give more --steps"
+    ),
+    "picture": "duopoly picture: WHAT is missing; see --help",
+    "picture .": "duopoly picture: . is not a run: it has no settings.json",
+    "picture Hopper-v5 --moments 0": "duopoly picture: --moments 0: must be in [1, 20]",
+    "picture Hopper-v5 --width 9": "duopoly picture: --width 9: must be in [16, 4,096]",
+    "picture Hopper-v5 --out x.mp3": (
+        "duopoly picture: x.mp3: must end in one of .png, .jpg, .jpeg, .webp, .svg or .pdf"
+    ),
     "tasks all": "duopoly tasks: unexpected argument 'all'; see --help",
 }
 
@@ -113,6 +141,8 @@ def test_mistake_is_told_in_one_line(line, message, tmp_path, monkeypatch, capsy
         "train Hoper-v5",
         "train Hopper-v5 --policy.discount 1.5",
         "train Hopper-v5 --policy.improver mppi",
+        "train Hopper-v5 --perturb goal@9",
+        "picture Hoper-v5",
         "plot nowhere",
         "train Hopper-v5 --out full",
     ],
@@ -145,6 +175,26 @@ def test_defaults_come_from_the_preset():
     found = preset("Reacher7DOF", "pal")
     assert isinstance(command, Train)
     assert (command.settings, command.steps) == (found.settings, found.num_env_steps)
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ("--perturb forearm@10000", 20_000),
+        ("--perturb goal@1000", preset("Reacher7DOF", "pal").num_env_steps),
+        ("--perturb goal@1000 --steps 1001", 1_001),
+    ],
+)
+def test_a_run_lasts_beyond_the_change_of_its_world(words, steps):
+    command = parse(["train", "Reacher7DOF", *words.split()])
+    assert isinstance(command, Train)
+    assert (command.perturb, command.steps) == ((words.split()[1],), steps)
+
+
+def test_changes_are_put_in_the_order_of_time():
+    command = parse(["train", "Reacher7DOF", "--perturb", "goal@20", "forearm@10", "--seed", "1"])
+    assert isinstance(command, Train)
+    assert command.perturb == ("forearm@10", "goal@20")
 
 
 def test_the_algorithms_are_the_same_everywhere():

@@ -1,5 +1,7 @@
 """Curves: what is drawn is what was recorded, and pictures appear."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from duopoly.app.metrics import ProgressTable
 from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve
 from duopoly.app.rundir import RunDirectory
 from duopoly.settings import Settings
+from duopoly.world.perturb import Change
 
 PNG = b"\x89PNG\r\n"
 
@@ -86,6 +89,16 @@ def test_only_several_seeds_have_an_interval(curves, has_interval, monkeypatch, 
     monkeypatch.setattr(plot, "write", lambda figure, _out: figures.append(figure))
     draw(curves, tmp_path / "x.png")
     assert ("IQM" in figures[0].axes[0].get_ylabel()) == has_interval
+
+
+def test_changes_of_the_world_are_marked(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(plot, "write", lambda figure, _out: figures.append(figure))
+    changes = (Change("goal", 5), Change("forearm", 90))  # the run has not come to the last
+    draw([dataclasses.replace(curve(0, [0, 9], [0, 1]), changes=changes)], tmp_path / "x.png")
+    axes = figures[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["goal"]
+    assert [5, 5] in [list(line.get_xdata()) for line in axes.lines]
 
 
 def test_the_same_seed_twice_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from duopoly.app.errors import DamageError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
 from duopoly.settings import ModelSettings, Settings
+from duopoly.world.perturb import Change
 
 IDENTITY = Identity("Hopper-v5", "pal", 3, 1_000, Settings())
 
@@ -42,6 +43,15 @@ def test_a_task_name_cannot_leave_the_root(task, tmp_path):
 def test_identity_is_read_back(run):
     begin(run)
     assert run.read_identity() == IDENTITY
+
+
+def test_a_changing_world_is_part_of_the_identity(run):
+    changing = dataclasses.replace(IDENTITY, perturb=(Change("wind", 10), Change("rain", 20)))
+    begin(run, changing)
+    assert run.read_identity() == changing
+    assert json.loads(run.settings.read_text())["perturb"] == ["wind@10", "rain@20"]
+    with pytest.raises(UsageError, match=r"different run: perturb is \['wind@10', .* \[\] here"):
+        begin(run, resume=True)
 
 
 def test_an_occupied_directory_is_refused_without_resume(run):

@@ -123,9 +123,9 @@ def torn(reaper: Reaper, append):
     return appended
 
 
-def fake_play(task, settings, schedule, seed, *, num_env_steps, state):
+def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes):
     """Rounds of 20 steps that move every number at random, by (seed, round) as the game does."""
-    del task, settings, schedule
+    del task, settings, schedule, changes
     while state.env_steps < num_env_steps:
         rng = np.random.default_rng((seed, state.round))
         moved = jax.tree.map(

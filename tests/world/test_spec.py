@@ -77,6 +77,7 @@ def test_rounding_never_leaves_the_box(high: float) -> None:
         ({"action_repeat": 0}, "action_repeat = 0, must be a whole number ≥ 1"),
         ({"constant": [1]}, r"constant = \[1\], must be a tuple"),
         ({"constant": 1}, "constant = 1, must be a tuple"),
+        ({"angles": (True,)}, r"angles = \(True,\), must be a tuple of whole numbers"),
         ({"computed": (1.0,)}, r"computed = \(1\.0,\), must be a tuple of whole numbers"),
     ],
 )

@@ -14,6 +14,7 @@ from duopoly.app.commands import (
     Command,
     Diagnose,
     Evaluate,
+    Picture,
     Plot,
     Tasks,
     Theory,
@@ -24,10 +25,20 @@ from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.journal import journal_of
 from duopoly.app.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.world.tasks import SUMMARIES, get_task, is_registered
+from duopoly.world.perturb import PerturbationError, read_change
+from duopoly.world.tasks import (
+    PERTURBATIONS,
+    SUMMARIES,
+    UnknownTaskError,
+    canonical_name,
+    get_task,
+    is_registered,
+)
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
 
 
 def act(command: Command) -> None:
@@ -46,6 +57,8 @@ def act(command: Command) -> None:
             _plot(command)
         case Video():
             _video(command)
+        case Picture():
+            _picture(command)
         case Diagnose():
             _diagnose(command)
         case Check():
@@ -68,13 +81,18 @@ def _told() -> Iterator[None]:
 
     try:
         yield
-    except (GameError, SimulatorError, TaskError, RenderError) as error:
+    except (GameError, SimulatorError, TaskError, PerturbationError, RenderError) as error:
         raise FailureError(str(error)) from error
 
 
 def _train(command: Train) -> None:
     identity = Identity(
-        command.task, command.algorithm, command.seed, command.steps, command.settings
+        command.task,
+        command.algorithm,
+        command.seed,
+        command.steps,
+        command.settings,
+        tuple(map(read_change, command.perturb)),
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
     task = None
@@ -179,6 +197,37 @@ def _video(command: Video) -> None:
     print(f"written to {out}")
 
 
+def _picture(command: Picture) -> None:
+    subjects = [subject_of(word) for word in command.what]
+    if command.out.suffix.lower() not in PICTURES:
+        raise UsageError(
+            f"{command.out}: must end in one of {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+        )
+    atomic.check_writable(command.out)
+    from duopoly.app import picture
+
+    with _told():
+        drawn = picture.draw(subjects, command.moments, command.width, command.seed)
+    picture.write(drawn, command.columns, command.out)
+    print(f"written to {command.out}, drawn with {drawn.backend}")
+
+
+def subject_of(word: str) -> str | Path:
+    """What a word means: a task, by its own name, or a directory with a trained policy.
+
+    Raises:
+        UnknownTaskError: it is neither the name of a task nor a directory.
+        UsageError: the directory holds no run.
+    """
+    try:
+        return canonical_name(word)
+    except UnknownTaskError:
+        if not (path := Path(word)).is_dir():
+            raise
+    RunDirectory(path).read_identity()
+    return path
+
+
 def _diagnose(command: Diagnose) -> None:
     run = RunDirectory(command.run)
     own = _own_task(run, command.task_file)
@@ -219,3 +268,8 @@ def _tasks() -> None:
         table.add_row(name, summary)
     Console().print(table)
     print("and any id in Gymnasium's registry with flat Box spaces, such as Pendulum-v1")
+    changes = Table("task", "--perturb", "what changes while it is learned")
+    for name, perturbations in PERTURBATIONS.items():
+        for perturbation, summary in perturbations.items():
+            changes.add_row(name, perturbation, summary)
+    Console().print(changes)

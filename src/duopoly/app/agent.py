@@ -13,7 +13,7 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, final
 
@@ -38,7 +38,9 @@ from duopoly.policy.plan import empty_plan
 from duopoly.presets import preset
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
+from duopoly.world.changing import names_of, task_after
 from duopoly.world.interaction import MAX_SIZE
+from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
@@ -50,7 +52,13 @@ class Agent:
     """A game in progress, and the policy that it has come to."""
 
     def __init__(
-        self, task: Task, schedule: Schedule, settings: Settings, seed: int, state: GameState
+        self,
+        task: Task,
+        schedule: Schedule,
+        settings: Settings,
+        seed: int,
+        state: GameState,
+        perturb: Sequence[str | Change] = (),
     ) -> None:
         """Takes its seat.
 
@@ -63,6 +71,7 @@ class Agent:
         self.settings = settings
         self.seed = seed
         self.state = state
+        self.perturb = read_changes(perturb, names_of(task), task.name)
         self._counted_from = 0
         self._copied = state, numpy_policy(state.players.policy.policy)
         self._rng = np.random.default_rng(seed)
@@ -71,6 +80,11 @@ class Agent:
     def num_timesteps(self) -> int:
         """Real environment steps since the count last began."""
         return self.state.env_steps - self._counted_from
+
+    @property
+    def task_now(self) -> Task:
+        """The task in the world that is in force after the steps made so far."""
+        return task_after(self.task, self.perturb, self.state.env_steps)
 
     @property
     def policy(self) -> NumpyPolicy:
@@ -212,7 +226,9 @@ class Agent:
 
     def _identity(self) -> Identity:
         steps = self.state.env_steps
-        return Identity(self.task.name, self.schedule.name, self.seed, steps, self.settings)
+        return Identity(
+            self.task.name, self.schedule.name, self.seed, steps, self.settings, self.perturb
+        )
 
     def _play(self, num_env_steps: int):
         return game.play(
@@ -222,6 +238,7 @@ class Agent:
             self.seed,
             num_env_steps=num_env_steps,
             state=self.state,
+            changes=self.perturb,
         )
 
     def _progress(self, goal: int, *, shown: bool):
@@ -238,12 +255,25 @@ class Algorithm:
     schedule: Schedule
 
     def __call__(
-        self, task: str | Task, *, seed: SupportsIndex = 0, settings: Settings | None = None
+        self,
+        task: str | Task,
+        *,
+        seed: SupportsIndex = 0,
+        settings: Settings | None = None,
+        perturb: Sequence[str | Change] = (),
     ) -> Agent:
-        """A new agent; ``settings`` default to the preset of the task and this algorithm.
+        """A new agent.
+
+        Args:
+            task: or the name of one.
+            seed: of everything random.
+            settings: by default the preset of the task and this algorithm.
+            perturb: how the world changes on the way, such as ``["forearm@10000"]``: from the
+                first episode that begins after so many steps on. The players are not told.
 
         Raises:
             UnknownTaskError: no task has that name.
+            PerturbationError: the task's world cannot change like that.
             TaskError: the task's spaces cannot be played.
             SettingsError: a leader's gradient is asked for where nobody leads.
             TypeError: ``task`` is something else, such as an environment.
@@ -252,7 +282,7 @@ class Algorithm:
         task, seed = _read_task(task), _read_seed(seed)
         settings = settings or preset(task.name, self.schedule.name).settings
         state = start(task, settings, seed)
-        return Agent(task, self.schedule, settings, seed, state)
+        return Agent(task, self.schedule, settings, seed, state, perturb)
 
     def load(self, path: str | os.PathLike[str], task: Task | None = None) -> Agent:
         """The agent of a saved directory, or of a run directory at its newest sound checkpoint.
@@ -279,7 +309,7 @@ class Algorithm:
             raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
         fresh = start(task, identity.settings, identity.seed)
         state = snapshot.restore(found, fresh)
-        return Agent(task, self.schedule, identity.settings, identity.seed, state)
+        return Agent(task, self.schedule, identity.settings, identity.seed, state, identity.perturb)
 
 
 def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:

@@ -147,7 +147,7 @@ def _found(directory: Path) -> list[tuple[int, Path]]:
 def _owner(identity: Identity) -> dict[str, Any]:
     """The part of a run's identity that its checkpoints share: an extended run keeps them."""
     record = identity.to_dict()
-    return {name: record[name] for name in ("task", "algorithm", "seed", "settings")}
+    return {name: record[name] for name in ("task", "algorithm", "seed", "settings", "perturb")}
 
 
 def _pack(arrays: Arrays) -> bytes:

@@ -27,7 +27,8 @@ class Train:
     """Train a policy and a model on a task; everything lands in one run directory.
 
     Steps and settings that are not given come from the preset of the task and the algorithm; help
-    without a TASK shows those of a task without a preset.
+    without a TASK shows those of a task without a preset. Where the world changes on the way, the
+    run lasts at least twice as long as until the last change.
     """
 
     task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
@@ -46,6 +47,8 @@ class Train:
     """Continue the run that is there, as if it had never stopped."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is trained on."""
+    perturb: tuple[str, ...] = ()
+    """Changes of the world after so many steps, such as goal@8000; ``duopoly tasks`` lists them."""
     settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
     """How far the players go."""
 
@@ -107,6 +110,25 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
+class Picture:
+    """Draw robots at reset, or trained policies at work."""
+
+    what: Positional[Annotated[tuple[str, ...], arg(metavar="TASK|RUN")]]
+    """Tasks, each drawn once, at reset; or run directories and saved agents, each in several
+    moments of an episode."""
+    out: Path = Path("picture.png")
+    """Picture to write."""
+    moments: int = _between(1, 20, 4)
+    """Moments of an episode, evenly spread from reset to end."""
+    columns: int = _between(1, 20, 4)
+    """Drawings side by side, at most."""
+    width: int = _between(16, 4_096, 480)
+    """Of a drawing, in pixels; three quarters of it is its height."""
+    seed: int = _between(0, MAX_SEED, 0)
+    """Seed of the episodes."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Diagnose:
     """Confront a run's model with what its policy really meets, in numbers and pictures."""
 
@@ -139,13 +161,14 @@ class Theory:
     """Directory for tables and figures."""
 
 
-Command = Train | Evaluate | Plot | Video | Diagnose | Check | Tasks | Theory
+Command = Train | Evaluate | Plot | Video | Picture | Diagnose | Check | Tasks | Theory
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "plot": Plot,
     "video": Video,
+    "picture": Picture,
     "diagnose": Diagnose,
     "check": Check,
     "tasks": Tasks,

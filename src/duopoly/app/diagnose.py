@@ -150,7 +150,7 @@ def keep(diagnosis: Diagnosis, out: Path) -> None:
 
 def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode], Episode]:
     """Episodes of the policy with the noise that explores, and one without."""
-    env = agent.task.make(None)
+    env = agent.task_now.make(None)
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
         noisy, quiet = (agent.actor(deterministic=quiet).new_policy for quiet in (False, True))

@@ -45,7 +45,9 @@ class Evaluation:
 
 
 def evaluate_run(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Evaluation:
-    """Plays the mean action of a run's newest policy; a ``task`` of one's own must be given.
+    """Plays the mean action of a run's newest policy, in the world as it was in the end.
+
+    A ``task`` of one's own must be given.
 
     Raises:
         UsageError: there is nothing to evaluate.
@@ -90,7 +92,7 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
-    task, new_policy = agent.task, agent.actor(deterministic=True).new_policy
+    task, new_policy = agent.task_now, agent.actor(deterministic=True).new_policy
     env = task.make(None)
     try:
         gathered = evaluate_episodes(env, task, new_policy, num_episodes, seed, ROUND_INDEX)

@@ -6,6 +6,7 @@ from typing import Any
 from duopoly.app import settings_json
 from duopoly.app.errors import DamageError
 from duopoly.settings import Settings, SettingsError
+from duopoly.world.perturb import Change, PerturbationError, read_change
 
 FORMAT = 2
 """Version of everything that is kept on disk; another one is refused."""
@@ -23,11 +24,19 @@ class Identity:
     seed: int
     steps: int
     settings: Settings
+    perturb: tuple[Change, ...] = ()
+    """How the world changes on the way, in the order of time."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         plain = settings_json.to_dict(self.settings)
-        return {**dataclasses.asdict(self), "settings": plain, "format": FORMAT}
+        perturb = [str(change) for change in self.perturb]
+        return {
+            **dataclasses.asdict(self),
+            "settings": plain,
+            "perturb": perturb,
+            "format": FORMAT,
+        }
 
     @staticmethod
     def from_dict(values: object) -> "Identity":
@@ -35,14 +44,23 @@ class Identity:
         record = read_record(values, _KINDS)
         try:
             settings = settings_json.from_dict(record["settings"])
-        except SettingsError as error:
+            perturb = tuple(read_change(str(change)) for change in record["perturb"])
+        except (SettingsError, PerturbationError) as error:
             raise DamageError(str(error)) from None
         return Identity(
-            record["task"], record["algorithm"], record["seed"], record["steps"], settings
+            record["task"], record["algorithm"], record["seed"], record["steps"], settings, perturb
         )
 
 
-_KINDS = {"format": int, "task": str, "algorithm": str, "seed": int, "steps": int, "settings": dict}
+_KINDS = {
+    "format": int,
+    "task": str,
+    "algorithm": str,
+    "seed": int,
+    "steps": int,
+    "settings": dict,
+    "perturb": list,
+}
 
 
 def read_record(values: object, kinds: dict[str, type]) -> dict[str, Any]:

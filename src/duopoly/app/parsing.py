@@ -1,6 +1,7 @@
 """From words typed to a complete command: checked first, then built by tyro."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -12,7 +13,8 @@ from duopoly.app.rundir import RunDirectory, run_directory
 from duopoly.presets import preset
 from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings
-from duopoly.world.tasks import ACTION_REPEATS, canonical_name
+from duopoly.world.perturb import Change, PerturbationError, read_changes
+from duopoly.world.tasks import ACTION_REPEATS, PERTURBATIONS, canonical_name
 
 _AnyCommand = TypeVar("_AnyCommand", bound=Command)
 
@@ -35,11 +37,14 @@ def parse(words: list[str]) -> Command:
     task, action_repeat = _task(typed)
     if kind is Check:
         return dataclasses.replace(_build(Check, words, Check(task=task)), task=task)
-    default = _train_defaults(task, typed.flags)
+    changes = _changes(task, typed.flags.get("perturb", ()), typed.flags.get("task_file"))
+    default = _train_defaults(task, typed.flags, changes)
     settings = _check_settings(default.settings, typed.flags)
     check_players(SCHEDULES[default.algorithm], settings)
-    _check_steps(task, action_repeat, typed.flags.get("steps", default.steps))
-    return dataclasses.replace(_build(Train, words, default), task=task)
+    _check_steps(task, action_repeat, typed.flags.get("steps", default.steps), changes)
+    command = _build(Train, words, default)
+    perturb = tuple(map(str, changes)) or default.perturb
+    return dataclasses.replace(command, task=task, perturb=perturb)
 
 
 def _build(
@@ -68,17 +73,34 @@ def _task(typed: flags.Typed) -> tuple[str, int]:
     return name, ACTION_REPEATS.get(name, 1)
 
 
-def _train_defaults(task: str, given: dict[str, Any]) -> Train:
-    """What is not typed comes from the run that is resumed, or else from the preset."""
+def _changes(task: str, typed: tuple[str, ...], file: Path | None) -> tuple[Change, ...]:
+    """The changes of the world as typed, in the order of time."""
+    known = tuple(PERTURBATIONS.get(task, ()))
+    if file:
+        known = tuple(one.name for one in task_file.load(file, task).perturbations)
+    try:
+        return read_changes(typed, known, task)
+    except PerturbationError as error:
+        raise UsageError(f"--perturb {error}") from None
+
+
+def _train_defaults(task: str, given: dict[str, Any], changes: tuple[Change, ...]) -> Train:
+    """What is not typed comes from the run that is resumed, or else from the preset.
+
+    A preset that ends too early for what changes becomes twice as long as the last change's time.
+    """
     default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
     found = preset(task, default.algorithm)
-    steps, settings = found.num_env_steps, found.settings
+    steps, settings, perturb = found.num_env_steps, found.settings, ()
+    if changes:
+        steps = max(steps, 2 * changes[-1].env_steps)
     if given.get("resume"):
         run = _run_of(task, given)
         if atomic.exists(run.settings):
             recorded = run.read_identity()
             steps, settings = recorded.steps, recorded.settings
-    return dataclasses.replace(default, steps=steps, settings=settings)
+            perturb = tuple(map(str, recorded.perturb))
+    return dataclasses.replace(default, steps=steps, settings=settings, perturb=perturb)
 
 
 def _run_of(task: str, given: dict[str, Any]) -> RunDirectory:
@@ -86,10 +108,17 @@ def _run_of(task: str, given: dict[str, Any]) -> RunDirectory:
     return run_directory(given.get("out", Train.out), task, algorithm, seed)
 
 
-def _check_steps(task: str, action_repeat: int, num_env_steps: int) -> None:
+def _check_steps(
+    task: str, action_repeat: int, num_env_steps: int, changes: tuple[Change, ...]
+) -> None:
     if num_env_steps < action_repeat:
         raise UsageError(
             f"--steps {num_env_steps}: one action of {task} alone takes {action_repeat}"
+        )
+    if changes and changes[-1].env_steps >= num_env_steps:
+        raise UsageError(
+            f"--perturb {changes[-1]}: the run ends after {num_env_steps} steps, before the world "
+            "changes; give more --steps"
         )
 
 

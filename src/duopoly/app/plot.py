@@ -15,6 +15,7 @@ from duopoly.app.figures import INK, new_figure, style, write
 from duopoly.app.metrics import STEPS, read_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.world.perturb import Change
 
 RETURN = "eval/mean_reward"
 SUCCESS = "eval/success_rate"
@@ -42,6 +43,8 @@ class Curve:
     steps: Float[np.ndarray, " rounds"]
     metrics: dict[str, Float[np.ndarray, " rounds"]]
     """Return, success rate and imagined return by tag."""
+    changes: tuple[Change, ...] = ()
+    """How the world changed on the way."""
 
     def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of the rounds in which a metric is known."""
@@ -62,7 +65,14 @@ def read_curve(run: RunDirectory) -> Curve:
         return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
 
     metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
-    curve = Curve(identity.task, identity.algorithm, identity.seed, column(STEPS), metrics)
+    curve = Curve(
+        identity.task,
+        identity.algorithm,
+        identity.seed,
+        column(STEPS),
+        metrics,
+        identity.perturb,
+    )
     if not curve.known(RETURN)[0].size:
         raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
     return curve
@@ -133,6 +143,24 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
         imagined = curves[0].known(IMAGINED)
         axes.plot(*imagined, color=INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
     _label(axes, tag, has_interval)
+    _mark_changes(axes, curves)
+
+
+def _mark_changes(axes: Axes, curves: Sequence[Curve]) -> None:
+    """A thin dashed line where the world changed, with the name of what it changed to."""
+    last = max(curve.steps[-1] for curve in curves)
+    changes = {change for curve in curves for change in curve.changes if change.env_steps <= last}
+    for change in changes:
+        axes.axvline(change.env_steps, color=INK, lw=0.8, ls="--", zorder=1)
+        axes.annotate(
+            change.name,
+            (change.env_steps, 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(3, -9),
+            textcoords="offset points",
+            color=INK,
+            fontsize=8,
+        )
 
 
 def _label(axes: Axes, tag: str, has_interval: bool) -> None:

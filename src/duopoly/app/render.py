@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from duopoly.app.raycast import RayCaster
-from duopoly.world.interaction import EpisodeSeed, NewPolicy, rollout
+from duopoly.world.interaction import EpisodeSeed, NewPolicy, Policy, rollout
 from duopoly.world.task import Task
 
 Frame = UInt8[np.ndarray, "H W 3"]
@@ -106,6 +106,50 @@ def render_episodes(
 
     hint = OPENGL_HINT if isinstance(drawer, RayCaster) else None
     return Film(frames(), fps / stride, hint)
+
+
+def render_moments(
+    task: Task, policy: Policy, seed: int, num_moments: int, size: tuple[int, int]
+) -> list[tuple[int, Frame]]:
+    """Draws an episode at evenly spread moments, reset and end among them; one moment is reset.
+
+    Args:
+        task: simulated by MuJoCo.
+        policy: acts in it.
+        seed: of the episode.
+        num_moments: at most that many are drawn, fewer of a shorter episode.
+        size: height and width of a frame, in pixels.
+
+    Returns:
+        The number of actions taken by then, and the frame.
+
+    Raises:
+        RenderError: the task is not simulated by MuJoCo.
+    """
+    env, address = task.make(None), EpisodeSeed(seed, "show", 0, 0)
+    try:
+        model, data = _simulation(env, task)
+        last = sum(1 for _ in rollout(env, task, policy, address)) if num_moments > 1 else 0
+        wanted = {round(float(moment)) for moment in np.linspace(0, last, num_moments)}
+        drawer, camera = make_drawer(model, *size), _camera(model)
+        frames: dict[int, Frame] = {}
+
+        def watched(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            if not frames:  # The world as it was reset: nobody has acted yet.
+                frames[0] = drawer.draw(data, camera)
+            return policy(obs, rng)
+
+        try:
+            for index, _ in enumerate(rollout(env, task, watched, address), start=1):
+                if index in wanted:
+                    frames[index] = drawer.draw(data, camera)
+                if index >= last:
+                    break
+        finally:
+            drawer.close()
+    finally:
+        env.close()
+    return sorted(frames.items())
 
 
 def write_video(path: Path, frames: Iterable[Frame], fps: float) -> None:

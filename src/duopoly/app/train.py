@@ -86,6 +86,7 @@ def _rounds(identity: Identity, task: Task, state: GameState) -> Iterator[game.R
         identity.seed,
         num_env_steps=identity.steps,
         state=state,
+        changes=identity.perturb,
     )
 
 

@@ -57,7 +57,8 @@ def policy_gap(
     key_measure, key_steps = jax.random.split(key)
     improved = player
     for key_step in jax.random.split(key_steps, settings.evaluation.gap_steps):
-        improved, _ = improve_policy(key_step, improved, dynamics, starts, settings)
+        # The last argument is spelled out, as in the move itself: else it would compile again.
+        improved, _ = improve_policy(key_step, improved, dynamics, starts, settings, None)
     before, after = (
         mean_return(imagine_policy(key_measure, policy, dynamics, starts, settings))
         for policy in (player.policy, improved.policy)

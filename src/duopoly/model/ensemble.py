@@ -54,16 +54,17 @@ def init_ensemble(
     learned: tuple[int, ...],
     settings: ModelSettings,
     unknown: Unknown = Unknown(),  # noqa: B008
+    angles: tuple[int, ...] = (),
 ) -> Ensemble:
-    """Draws every member's weights from a key of its own."""
+    """Draws every member's weights from a key of its own; it sees sine and cosine of ``angles``."""
     is_likelihood = settings.loss == "likelihood"
     num_outputs = len(learned) * (2 if is_likelihood else 1)
-    sizes = (obs_dim + action_dim, *settings.hidden, num_outputs)
+    sizes = (obs_dim + action_dim + len(angles), *settings.hidden, num_outputs)
     key_outcomes = jax.random.fold_in(key, OUTCOMES)
     keys = jax.random.split(key, settings.num_members)
     return Ensemble(
         members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation))(keys),
-        inputs=Normaliser.identity(obs_dim + action_dim),
+        inputs=Normaliser.identity(obs_dim + action_dim, angles),
         targets=Normaliser.identity(len(learned)),
         low=jnp.full(len(learned), -jnp.inf, jnp.float32),
         high=jnp.full(len(learned), jnp.inf, jnp.float32),

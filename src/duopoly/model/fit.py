@@ -67,12 +67,14 @@ def init_model(
     learned: tuple[int, ...],
     settings: ModelSettings,
     unknown: Unknown = Unknown(),  # noqa: B008
+    angles: tuple[int, ...] = (),
 ) -> ModelState:
     """Returns the model player before it has seen any data.
 
-    ``unknown`` says what it must learn beside the observation components ``learned``.
+    ``unknown`` says what it must learn beside the observation components ``learned``; it sees sine
+    and cosine of ``angles``.
     """
-    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, unknown)
+    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, unknown, angles)
     opt_state = jax.vmap(optax.scale_by_adam().init)(
         eqx.filter(networks_of(ensemble), eqx.is_array)
     )
@@ -150,9 +152,10 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     margin = clip_sigmas * moments(value, data.valid)[1]
     valid = data.valid[:, None]
     outcomes = ensemble.outcomes
+    inputs = jnp.concatenate([data.obs, data.action], axis=-1)
     return Ensemble(
         members=ensemble.members,
-        inputs=Normaliser.of(jnp.concatenate([data.obs, data.action], axis=-1), data.valid),
+        inputs=Normaliser.of(inputs, data.valid, ensemble.inputs.angles),
         targets=Normaliser.of(value - data.obs[:, learned], data.valid),
         low=jnp.min(jnp.where(valid, value, jnp.inf), axis=0) - margin,
         high=jnp.max(jnp.where(valid, value, -jnp.inf), axis=0) + margin,

@@ -30,14 +30,18 @@ class GaussianPolicy(eqx.Module):
 
 
 def init_policy(
-    key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
+    key: Key[Array, ""],
+    obs_dim: int,
+    action_dim: int,
+    settings: PolicySettings,
+    angles: tuple[int, ...] = (),
 ) -> GaussianPolicy:
     """Returns a policy whose mean is near zero everywhere: the last layer starts small."""
-    sizes = (obs_dim, *settings.hidden, action_dim)
+    sizes = (obs_dim + len(angles), *settings.hidden, action_dim)
     return GaussianPolicy(
         network=MLP(key, sizes, "tanh", final_scale=0.01),
         log_std=jnp.full(action_dim, settings.initial_log_std, jnp.float32),
-        inputs=Normaliser.identity(obs_dim),
+        inputs=Normaliser.identity(obs_dim, angles),
     )
 
 
@@ -89,10 +93,16 @@ class NumpyPolicy:
     std: Float[np.ndarray, " act"]
     shift: Float[np.ndarray, " obs"]
     scale: Float[np.ndarray, " obs"]
+    angles: tuple[int, ...] = ()
+    """Components seen as sine, in their place, and cosine, at the end."""
 
     def mean(self, obs: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch act"]:
         """Returns the mean action of one observation or of a batch of them."""
         x = (obs - self.shift) / self.scale
+        if self.angles:
+            angle = obs[..., list(self.angles)]
+            x[..., list(self.angles)] = np.sin(angle)
+            x = np.concatenate([x, np.cos(angle)], axis=-1)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = np.tanh(x @ weight + bias)
         return x @ self.weights[-1] + self.biases[-1]
@@ -122,4 +132,5 @@ def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
         std=np.exp(to_host(policy.log_std)),
         shift=to_host(policy.inputs.mean),
         scale=to_host(policy.inputs.std),
+        angles=policy.inputs.angles,
     )

@@ -58,14 +58,18 @@ class ImprovementInfo(NamedTuple):
 
 
 def init_policy_player(
-    key: Key[Array, ""], obs_dim: int, action_dim: int, settings: PolicySettings
+    key: Key[Array, ""],
+    obs_dim: int,
+    action_dim: int,
+    settings: PolicySettings,
+    angles: tuple[int, ...] = (),
 ) -> PolicyState:
-    """Returns the policy player at the start of the game."""
+    """Returns the policy player at the start of the game; it sees sine and cosine of ``angles``."""
     key_policy, key_value = jax.random.split(key)
-    policy = init_policy(key_policy, obs_dim, action_dim, settings)
+    policy = init_policy(key_policy, obs_dim, action_dim, settings, angles)
     return PolicyState(
         policy,
-        init_value(key_value, obs_dim, settings.value),
+        init_value(key_value, obs_dim + len(angles), settings.value),
         init_optimiser(policy, settings),
     )
 

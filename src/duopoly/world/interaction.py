@@ -130,10 +130,29 @@ def collect(
         SimulatorError: the environment raised, or `MAX_CONSECUTIVE_DROPS` episodes in a row
             were dropped.
     """
+    return collect_changing(lambda _: env, task, new_policy, num_env_steps, seed, round_index)
+
+
+def collect_changing(
+    env_after: Callable[[int], gym.Env[Any, Any]],
+    task: Task,
+    new_policy: NewPolicy,
+    num_env_steps: int,
+    seed: int,
+    round_index: int,
+) -> Gathered:
+    """`collect` in a world that may change from one episode to the next.
+
+    ``env_after(n)`` is where an episode is played that begins after n steps of this collection.
+
+    Raises:
+        SimulatorError: as for `collect`.
+    """
     gathered = Gathered([], [])
     remaining = num_env_steps
     while remaining >= task.action_repeat:
         address = _next_address(gathered, seed, "collect", round_index)
+        env = env_after(num_env_steps - remaining)
         outcome = run_episode(env, task, new_policy(), address, max_env_steps=remaining)
         remaining -= outcome.num_env_steps
         _add(gathered, outcome, task)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -11,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from duopoly.types import Episode
+from duopoly.world.perturb import EnvFactory as EnvFactory
+from duopoly.world.perturb import Perturbation
 
 ObsArray = Float[Array, " obs"]
 ActArray = Float[Array, " act"]
 RewardFn = Callable[[ObsArray, ActArray, ObsArray], Float[Array, ""]]
 TerminatedFn = Callable[[ObsArray, ActArray, ObsArray], Bool[Array, ""]]
 ComputeFn = Callable[[ObsArray, ActArray, ObsArray], ObsArray]
-EnvFactory = Callable[[str | None], gym.Env[Any, Any]]
 
 AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
 
@@ -74,12 +76,17 @@ class Task:
     """Observation components that follow from the others by ``compute_fn``."""
     compute_fn: ComputeFn | None = None
     """Fills the computed components of next_obs, given the predicted ones."""
+    angles: tuple[int, ...] = ()
+    """Observation components that are angles (rad) of joints that turn freely, as often as they
+    like: networks see their sine and cosine instead, so that a full turn changes nothing."""
+    perturbations: tuple[Perturbation, ...] = ()
+    """Worlds that this one can turn into while a game is played."""
 
     def __post_init__(self) -> None:
         for field in ("horizon", "action_repeat"):
             if not (_is_whole(value := getattr(self, field)) and value >= 1):
                 raise TaskError(f"{self.name}: {field} = {value}, must be a whole number ≥ 1")
-        for field in ("constant", "computed"):
+        for field in ("constant", "computed", "angles"):
             value = getattr(self, field)
             if not (isinstance(value, tuple) and all(map(_is_whole, value))):
                 raise TaskError(f"{self.name}: {field} = {value}, must be a tuple of whole numbers")
@@ -87,21 +94,25 @@ class Task:
             raise TaskError(f"{self.name}: give computed and compute_fn together or neither")
         if twice := set(self.constant) & set(self.computed):
             raise TaskError(f"{self.name}: components {sorted(twice)} are constant and computed")
+        if twice := _twice(self.angles):
+            raise TaskError(f"{self.name}: angles has {twice} twice")
+        if twice := _twice([perturbation.name for perturbation in self.perturbations]):
+            raise TaskError(f"{self.name}: perturbations has {twice} twice")
 
     @functools.cached_property
     def spec(self) -> Spec:
         """Sizes and bounds, read once from a freshly made environment.
 
         Raises:
-            TaskError: the environment's spaces cannot be played, or ``constant`` or ``computed``
-                names a component that the observation does not have.
+            TaskError: the environment's spaces cannot be played, or ``constant``, ``computed`` or
+                ``angles`` names a component that the observation does not have.
         """
         env = self.make(None)
         try:
             spec = inspect_spaces(env, self.name)
         finally:
             env.close()
-        for index in self.constant + self.computed:
+        for index in self.constant + self.computed + self.angles:
             if not 0 <= index < spec.obs_dim:
                 raise TaskError(
                     f"{self.name}: observation component {index} does not exist; "
@@ -204,6 +215,10 @@ def _to_float32(bounds: np.ndarray, inwards: float) -> Float[np.ndarray, " act"]
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _twice(items: Sequence[Any]) -> list[Any]:
+    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def _one_line(space: gym.Space[Any]) -> str:

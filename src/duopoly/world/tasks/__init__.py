@@ -42,6 +42,14 @@ VARIANTS: dict[str, str] = {
 }
 """Tasks that differ from a listed one only in what is drawn in every episode, by name."""
 
+PERTURBATIONS: dict[str, dict[str, str]] = {
+    "Reacher7DOF": {
+        "forearm": "the forearm grows from 0.321 to 0.421 m (paper, Fig. 4: after 10000 steps)",
+        "goal": "targets move to the other side of the arm (paper, Fig. 4: after 8000 steps)",
+    },
+}
+"""Worlds that a task's can turn into while it is learned: one line each, by task and name."""
+
 ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2, "HalfCheetah-v5": 2}
 """Environment steps per action, by name, where an action is held for more than one."""
 

@@ -7,6 +7,7 @@ states no success threshold: here the fingertip must end within the target's rad
 # pyright: reportAttributeAccessIssue=false
 # (MuJoCo's compiled modules carry no types.)
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from gymnasium.envs.mujoco import MujocoEnv
 from jaxtyping import Array, Float
 
 from duopoly.types import Episode
+from duopoly.world.perturb import Perturbation
 from duopoly.world.registration import REACHER_7DOF
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.tasks import PERTURBATIONS, SUMMARIES
 from duopoly.world.tasks._shared import length, never_terminated
 
 MODEL_FILE = Path(__file__).parent / "assets" / "reacher7dof.xml"
@@ -30,8 +32,13 @@ FRAME_SKIP = 4
 DT = 0.04
 """Duration of an action, in s."""
 HORIZON = 50
-TARGET_BOX = np.array([[-0.3, -0.2, -0.25], [0.3, 0.2, 0.25]])
+TARGET_BOX = ((-0.3, -0.2, -0.25), (0.3, 0.2, 0.25))
 """Lowest and highest corner of the box in which targets are drawn, in m."""
+FOREARM = 0.321
+"""From the elbow's axis to the wrist's, in m."""
+LONG_FOREARM = 0.421
+FAR_BOX = ((-0.1, -1.3, -0.25), (0.5, -0.9, 0.25))
+"""Targets on the other side of the arm, all within its reach with either forearm; in m."""
 SUCCESS_DISTANCE = 0.05
 """In m; the radius of the target."""
 FINGERTIP = slice(14, 17)
@@ -47,6 +54,10 @@ class Reacher7DOFEnv(MujocoEnv):
 
     The fingertip is read as MuJoCo leaves it after a step, as in mjrl: it lags the joint angles
     by one simulation step of 0.01 s.
+
+    ``forearm`` is the distance from the elbow's axis to the wrist's (0.1 to 1 m): the link grows
+    with it and becomes heavier. ``target_box`` holds the lowest and the highest corner of the box
+    in which targets are drawn (m, within ±10).
     """
 
     metadata = {  # noqa: RUF012
@@ -54,7 +65,15 @@ class Reacher7DOFEnv(MujocoEnv):
         "render_fps": 25,
     }
 
-    def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        forearm: float = FOREARM,
+        target_box: Any = TARGET_BOX,
+        **render_options: Any,
+    ) -> None:
+        self._forearm = _read_forearm(forearm)
+        self._target_box = _read_box(target_box)
         space = gym.spaces.Box(-10.0, 10.0, shape=(20,), dtype=np.float64)
         super().__init__(
             str(MODEL_FILE),
@@ -69,7 +88,7 @@ class Reacher7DOFEnv(MujocoEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Arm at rest, stretched out; target drawn from `TARGET_BOX`.
+        """Arm at rest, stretched out; target drawn from the box.
 
         ``options={"target": [x, y, z]}`` places the target instead.
 
@@ -78,7 +97,7 @@ class Reacher7DOFEnv(MujocoEnv):
         """
         target = _read_target(options)
         super().reset(seed=seed)
-        drawn = self.np_random.uniform(*TARGET_BOX)
+        drawn = self.np_random.uniform(*self._target_box)
         self._target[:] = drawn if target is None else target
         mujoco.mj_forward(self.model, self.data)
         obs = self._observe()
@@ -97,6 +116,19 @@ class Reacher7DOFEnv(MujocoEnv):
         sum_of_errors, distance = _errors(obs)
         return obs, -sum_of_errors - 5.0 * distance, False, False, {"distance": distance}
 
+    def _initialize_simulation(self) -> tuple[Any, Any]:
+        """Gymnasium's own, with the forearm as long as it was asked for."""
+        if self._forearm == FOREARM:
+            return super()._initialize_simulation()
+        spec = mujoco.MjSpec.from_file(self.fullpath)
+        longer = self._forearm - FOREARM
+        spec.body("wrist_flex").pos[0] += longer
+        spec.geom("forearm").fromto[3] += longer
+        model = spec.compile()
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, self.width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, self.height)
+        return model, mujoco.MjData(model)
+
     def _observe(self) -> np.ndarray:
         data = self.data
         obs = np.concatenate((data.qpos, data.qvel * DT, self._fingertip, self._target))
@@ -107,6 +139,29 @@ def _errors(obs: np.ndarray) -> tuple[float, float]:
     """The 1-norm and the 2-norm of fingertip minus target, in m."""
     x, y, z = (obs[FINGERTIP] - obs[TARGET]).tolist()
     return abs(x) + abs(y) + abs(z), math.sqrt(x * x + y * y + z * z)
+
+
+def _read_forearm(forearm: Any) -> float:
+    try:
+        length_in_m = float(forearm)
+    except (TypeError, ValueError, OverflowError):
+        length_in_m = math.nan
+    if not 0.1 <= length_in_m <= 1.0:
+        raise TaskError(f"Reacher7DOF: forearm = {forearm!r}, must be a number in [0.1, 1] (m)")
+    return length_in_m
+
+
+def _read_box(target_box: Any) -> np.ndarray:
+    try:
+        box = np.array(target_box, dtype=np.float64)
+    except (TypeError, ValueError):
+        box = np.empty(0)
+    if box.shape != (2, 3) or not (np.abs(box) <= 10.0).all() or not (box[0] <= box[1]).all():
+        raise TaskError(
+            f"Reacher7DOF: target_box = {' '.join(repr(target_box).split())}, must be a lowest and "
+            f"a highest corner of three numbers each, within ±10 (m)"
+        )
+    return box
 
 
 def _read_target(options: dict[str, Any] | None) -> np.ndarray | None:
@@ -141,9 +196,24 @@ def reached(episode: Episode) -> bool:
     return bool(distances(episode)[-1] < SUCCESS_DISTANCE)
 
 
-def make_reacher(render_mode: str | None = None) -> gym.Env[Any, Any]:
+def make_reacher(
+    render_mode: str | None = None, *, forearm: float = FOREARM, target_box: Any = TARGET_BOX
+) -> gym.Env[Any, Any]:
     """The registered environment with its time limit."""
-    return gym.make(REACHER_7DOF, render_mode=render_mode, disable_env_checker=True)
+    return gym.make(
+        REACHER_7DOF,
+        render_mode=render_mode,
+        disable_env_checker=True,
+        forearm=forearm,
+        target_box=target_box,
+    )
+
+
+PERTURBED = {
+    "forearm": functools.partial(make_reacher, forearm=LONG_FOREARM),
+    "goal": functools.partial(make_reacher, target_box=FAR_BOX),
+}
+"""The worlds of Fig. 4; the paper gives no sizes, these are ours."""
 
 
 TASKS = {
@@ -156,5 +226,9 @@ TASKS = {
         terminated_fn=never_terminated,
         success_fn=reached,
         constant=tuple(range(TARGET.start, TARGET.stop)),
+        perturbations=tuple(
+            Perturbation(name, PERTURBATIONS["Reacher7DOF"][name], make)
+            for name, make in PERTURBED.items()
+        ),
     )
 }

@@ -56,11 +56,13 @@ class Runner:
     terminated_fn: TerminatedFn = never_terminated
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments to Gymnasium's environment."""
+    angles: tuple[int, ...] = ()
+    """Observed angles of joints without limits that no fall ends."""
 
 
 RUNNERS: Final[Mapping[str, Runner]] = {
     "Hopper-v5": Runner(ForwardPay(1e-3, alive_bonus=1.0), hopper_terminated),
-    "HalfCheetah-v5": Runner(ForwardPay(0.1)),
+    "HalfCheetah-v5": Runner(ForwardPay(0.1), angles=(1,)),
     "Walker2d-v5": Runner(ForwardPay(1e-3, alive_bonus=1.0), walker_terminated),
     "Ant-v5": Runner(
         ForwardPay(0.5, alive_bonus=1.0),
@@ -78,7 +80,7 @@ RUNNERS: Final[Mapping[str, Runner]] = {
             "contact_cost_weight": 0.0,
         },
     ),
-    "Swimmer-v5": Runner(ForwardPay(1e-4)),
+    "Swimmer-v5": Runner(ForwardPay(1e-4), angles=(0,)),
 }
 
 
@@ -113,6 +115,7 @@ def runner_task(name: str, action_repeat: int | None = None) -> Task:
         reward_fn=forward_reward(repeat, runner.pay, runner.terminated_fn),
         terminated_fn=runner.terminated_fn,
         success_fn=None if runner.terminated_fn is never_terminated else never_fell,
+        angles=runner.angles,
     )
 
 
