@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from duopoly.app.raycast import RayCaster
-from duopoly.world.interaction import EpisodeSeed, NewPolicy, Policy, rollout
+from duopoly.world.interaction import EpisodeSeed, NewPolicy, rollout
 from duopoly.world.task import Task
 
 Frame = UInt8[np.ndarray, "H W 3"]
@@ -109,13 +109,13 @@ def render_episodes(
 
 
 def render_moments(
-    task: Task, policy: Policy, seed: int, num_moments: int, size: tuple[int, int]
+    task: Task, new_policy: NewPolicy, seed: int, num_moments: int, size: tuple[int, int]
 ) -> list[tuple[int, Frame]]:
     """Draws an episode at evenly spread moments, reset and end among them; one moment is reset.
 
     Args:
         task: simulated by MuJoCo.
-        policy: acts in it.
+        new_policy: makes a policy that acts in it.
         seed: of the episode.
         num_moments: at most that many are drawn, fewer of a shorter episode.
         size: height and width of a frame, in pixels.
@@ -129,10 +129,11 @@ def render_moments(
     env, address = task.make(None), EpisodeSeed(seed, "show", 0, 0)
     try:
         model, data = _simulation(env, task)
-        last = sum(1 for _ in rollout(env, task, policy, address)) if num_moments > 1 else 0
+        last = sum(1 for _ in rollout(env, task, new_policy(), address)) if num_moments > 1 else 0
         wanted = {round(float(moment)) for moment in np.linspace(0, last, num_moments)}
         drawer, camera = make_drawer(model, *size), _camera(model)
         frames: dict[int, Frame] = {}
+        policy = new_policy()
 
         def watched(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             if not frames:  # The world as it was reset: nobody has acted yet.
