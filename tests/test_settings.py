@@ -96,6 +96,7 @@ def fields() -> Iterator[tuple[type, str]]:
         yield from ((record, field.name) for field in dataclasses.fields(record))
 
 
+@pytest.mark.slow
 def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[tuple[type, str]] = set()
 

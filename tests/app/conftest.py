@@ -42,7 +42,7 @@ TINY = Settings(
         cg_iterations=3,
         value=ValueSettings(hidden=(4,), batch_size=10, epochs=1),
     ),
-    evaluation=EvaluationSettings(num_episodes=2),
+    evaluation=EvaluationSettings(num_episodes=2, gap_steps=0),
 )
 
 

@@ -57,7 +57,7 @@ def test_predictions_do_not_see_full_turns() -> None:
 
 
 def test_measuring_the_data_keeps_the_angles() -> None:
-    ensemble = init_model(KEY, 3, 2, (0, 1), TINY.model, (1,)).ensemble
+    ensemble = init_model(KEY, 3, 2, (0, 1), TINY.model, angles=(1,)).ensemble
     obs, no = jnp.asarray(RNG.normal(size=(9, 3)), jnp.float32), jnp.zeros(9, bool)
     data = Transitions(obs, obs[:, :2], obs[:, 0], obs + 1.0, no, no, jnp.asarray(9))
     measured = measure(ensemble, data, 2.0)

@@ -145,7 +145,7 @@ def test_mal_collects_with_the_new_policy(world: MDP, nu: np.ndarray) -> None:
     np.testing.assert_allclose(collected, 100 * occupancy(world, best), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", ["gda", "br", "pal", "mal"])
 def test_nobody_improves_before_a_model_is_fitted(name, world: MDP) -> None:
     uniform = np.full_like(world.reward, 1.0 / 3.0)
     state = State(Players(uniform, np.full_like(world.transition, 0.25)))

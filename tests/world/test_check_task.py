@@ -45,12 +45,22 @@ WATCHED = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+# What the simulator tells of the tip is a substep old; the task computes it from the angles.
+APPROXIMATE = "InvertedDoublePendulum-v5"
+
+
+@pytest.mark.parametrize("name", [name for name in TASK_NAMES if name != APPROXIMATE])
 def test_every_built_in_task_agrees_with_its_environment(name: str) -> None:
     report = check_task(get_task(name))
     assert report.ok, str(report)
     assert report.differing == ()
     assert {"reward_fn"} < {found.part for found in report.comparisons}
+
+
+def test_an_approximation_is_told_with_its_size() -> None:
+    report = check_task(get_task(APPROXIMATE))
+    assert set(report.differing) <= {"compute_fn, component 9", "compute_fn, component 10"}
+    assert all(found.max_deviation < 2e-4 for found in report.comparisons)
 
 
 @pytest.mark.parametrize("task", [POINT, WATCHED], ids=lambda task: task.name)
