@@ -15,7 +15,7 @@ import pytest
 from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.credit import Evidence, credits
-from duopoly.equilibrium.forecast import advantages, roll_out, temporal_differences, value_of
+from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.model_leader import model_term
 from duopoly.equilibrium.policy_leader import policy_term, with_members
 from duopoly.model.dynamics import Knowledge, LearnedWorld
@@ -273,7 +273,7 @@ def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
     samples, info = policy_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
     assert not info.is_failed
     assert float(info.residual) < 1e-6
-    rollouts = roll_out(jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS)
+    rollouts = forecast(jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS)
     begin = np.append(
         s.world.ensemble.members.layers[0].weight,
         np.asarray(s.world.ensemble.members.layers[0].bias)[:, None],
@@ -312,7 +312,7 @@ def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
     term, info = model_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
     assert not info.is_failed
     key_imagine, _, _ = jax.random.split(key, 3)
-    rollouts = roll_out(key_imagine, s.player, s.world, s.starts, SETTINGS)
+    rollouts = forecast(key_imagine, s.player, s.world, s.starts, SETTINGS)
     theta, rebuild = flatten_policy(s.player.policy)
     obs, action = (z.reshape(-1, z.shape[-1]) for z in (rollouts.obs, rollouts.action))
 

@@ -7,15 +7,15 @@ differentiating through a rollout. J is the return per step here, as in the poli
 a mean over imagined steps, with the discount inside V only.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
-from duopoly.policy.gaussian import sample
-from duopoly.policy.improve import PolicyState, evaluate_value
+from duopoly.model.imagine import Dynamics, Starts
+from duopoly.policy.improve import PolicyState, evaluate_value, roll_out
 from duopoly.policy.returns import generalised_advantages
 from duopoly.settings import Settings
 from duopoly.types import Rollouts
@@ -23,7 +23,7 @@ from duopoly.types import Rollouts
 ValueFn = Callable[[Float[Array, "E B T obs"]], Float[Array, "E B T"]]
 
 
-def roll_out(
+def forecast(
     key: Key[Array, ""],
     player: PolicyState,
     dynamics: Dynamics,
@@ -31,16 +31,10 @@ def roll_out(
     settings: Settings,
 ) -> Rollouts:
     """Imagines ``leader.num_rollouts`` rollouts per member from where policy steps start too."""
-    key_starts, key_imagine = jax.random.split(key)
-    shape = (dynamics.num_members, settings.leader.num_rollouts)
-    first = draw_starts(key_starts, starts, shape, settings.imagination.start_from_data)
-    return imagine(
-        key_imagine,
-        lambda key, obs: sample(key, player.policy, obs),
-        dynamics,
-        first,
-        settings.imagination.horizon,
+    imagination = dataclasses.replace(
+        settings.imagination, num_rollouts=settings.leader.num_rollouts
     )
+    return roll_out(jax.random.split(key), player.policy, dynamics, starts, imagination)
 
 
 def value_of(player: PolicyState) -> ValueFn:

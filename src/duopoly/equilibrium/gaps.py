@@ -3,14 +3,16 @@
 ε_M, the model's error on the policy's own data before it fits them, falls off in the fit itself.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
-from duopoly.policy.gaussian import GaussianPolicy, sample
-from duopoly.policy.improve import PolicyState, improve_policy
+from duopoly.model.imagine import Dynamics, Starts
+from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.improve import PolicyState, improve_policy, roll_out
 from duopoly.settings import Settings
 from duopoly.types import Rollouts
 
@@ -24,16 +26,8 @@ def imagine_policy(
     settings: Settings,
 ) -> Rollouts:
     """Rolls a policy in the model from first states, as often as a policy step does."""
-    key_starts, key_imagine = jax.random.split(key)
-    shape = (dynamics.num_members, settings.imagination.num_rollouts)
-    first = draw_starts(key_starts, starts, shape, share_of_recent=0.0)
-    return imagine(
-        key_imagine,
-        lambda key, obs: sample(key, policy, obs),
-        dynamics,
-        first,
-        settings.imagination.horizon,
-    )
+    imagination = dataclasses.replace(settings.imagination, start_from_data=0.0)
+    return roll_out(jax.random.split(key), policy, dynamics, starts, imagination)
 
 
 def mean_return(rollouts: Rollouts) -> Float[Array, ""]:

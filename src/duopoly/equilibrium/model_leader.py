@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.credit import Evidence, credited
-from duopoly.equilibrium.forecast import advantages, roll_out, temporal_differences, value_of
+from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses, with_members
 from duopoly.equilibrium.response import foresee
 from duopoly.model.dynamics import LearnedWorld
@@ -45,7 +45,7 @@ def model_term(
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     discount = settings.policy.discount
-    rollouts = roll_out(key_imagine, player, world, starts, settings)
+    rollouts = forecast(key_imagine, player, world, starts, settings)
     theta, rebuild = flatten_policy(player.policy)
     rows, _ = random_batches(key_rows, rollouts.valid.reshape(-1), settings.policy.fisher_samples)
     obs = rollouts.obs.reshape(-1, rollouts.obs.shape[-1])[rows(0)]

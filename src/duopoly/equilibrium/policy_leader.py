@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.equilibrium.credit import Evidence, credited
 from duopoly.equilibrium.curvature import gauss_newton_product
-from duopoly.equilibrium.forecast import roll_out, temporal_differences, value_of
+from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
 from duopoly.equilibrium.response import foresee
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import Ensemble
@@ -57,7 +57,7 @@ def policy_term(
     influence is asked.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
-    rollouts = roll_out(key_imagine, player, world, starts, settings)
+    rollouts = forecast(key_imagine, player, world, starts, settings)
     weight, discount = sample_weights(rollouts, settings), settings.policy.discount
     answer, rebuild = flatten_members(world)
 

@@ -19,7 +19,7 @@ from duopoly.policy.step import StepInfo, flatten_policy
 from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.trust_region import trust_region_step
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
-from duopoly.settings import Improver, PolicySettings, Settings
+from duopoly.settings import ImaginationSettings, Improver, PolicySettings, Settings
 from duopoly.types import Rollouts
 
 STEPS: Final[Mapping[Improver, Callable]] = {
@@ -88,17 +88,9 @@ def improve_policy(
     ``implicit`` adds the gradient of further samples to that of J(π, M̂): the leader's, on real
     data, in units of return per step (Eq. 11).
     """
-    key_starts, key_imagine, key_fisher, key_value = jax.random.split(key, 4)
-    imagination = settings.imagination
-    shape = (dynamics.num_members, imagination.num_rollouts)
-    first = draw_starts(key_starts, starts, shape, imagination.start_from_data)
-    rollouts = imagine(
-        key_imagine,
-        lambda key, obs: sample(key, state.policy, obs),
-        dynamics,
-        first,
-        imagination.horizon,
-    )
+    keys = jax.random.split(key, 4)
+    key_fisher, key_value = keys[2], keys[3]
+    rollouts = roll_out(keys[:2], state.policy, dynamics, starts, settings.imagination)
     advantage, target = estimate_advantages(state, rollouts, settings.policy)
     weight = sample_weights(rollouts, settings)
     advantage, scale = normalise_advantages(advantage, weight)
@@ -126,6 +118,26 @@ def improve_policy(
     implicit_norm = norm_of_gradient(state.policy, implicit) / (scale + 1e-8)
     info = summarise(rollouts, value_info, step, implicit_norm)
     return PolicyState(policy, value, opt_state), info
+
+
+def roll_out(
+    keys: Key[Array, "2"],
+    policy: GaussianPolicy,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: ImaginationSettings,
+) -> Rollouts:
+    """Rolls a policy out in every world; two keys draw the starts and all that follows."""
+    key_starts, key_imagine = keys[0], keys[1]
+    shape = (dynamics.num_members, settings.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, settings.start_from_data)
+    return imagine(
+        key_imagine,
+        lambda key, obs: sample(key, policy, obs),
+        dynamics,
+        first,
+        settings.horizon,
+    )
 
 
 def norm_of_gradient(policy: GaussianPolicy, samples: Samples | None) -> Float[Array, ""]:
