@@ -299,5 +299,5 @@ def with_policy(state: GameState, policy: PolicyState) -> GameState:
 
 def normalise_inputs(player: PolicyState, data: Transitions) -> PolicyState:
     """Fixes the policy's normaliser to the statistics of the data."""
-    inputs = Normaliser.of(jnp.asarray(data.obs), data.valid, player.policy.inputs.angles)
+    inputs = Normaliser.of(data.obs, data.valid, player.policy.inputs.angles)
     return eqx.tree_at(lambda p: p.policy.inputs, player, inputs)

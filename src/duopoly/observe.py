@@ -29,8 +29,9 @@ from duopoly.moves import (
     learned_world,
     start_states,
 )
+from duopoly.networks import Normaliser
 from duopoly.report import Metrics
-from duopoly.types import Transitions
+from duopoly.types import Rollouts, Transitions
 from duopoly.world.interaction import evaluate as evaluate_episodes
 
 NUM_SEGMENTS: Final = 200
@@ -61,7 +62,8 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
     ensemble, fresh = before.model.ensemble, fresh_data(game, state)
     if int(before.model.num_fits) == 0:
         return {}
-    key_imagine, key_replay = jax.random.split(key)
+    key_visits, key_replay = jax.random.split(key)
+    key_imagine, key_draw = jax.random.split(key_visits)
     num_actions = min(game.settings.evaluation.open_loop_steps, game.task.horizon)
     scale = jnp.zeros(fresh.obs.shape[1]).at[jnp.asarray(ensemble.learned)].set(1.0)
     scale = scale * ensemble.inputs.std[: fresh.obs.shape[1]]
@@ -74,19 +76,19 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
     if ensemble.outcomes is not None:
         found |= report.of_outcomes(outcome_error(ensemble.outcomes, fresh))
     if not game.settings.policy.plans:
-        found |= compare_visits(key_imagine, game, before, state)
+        rollouts = imagine_policy(
+            key_imagine, before.policy.policy, world, start_states(game, state), game.settings
+        )
+        found |= compare_visits(key_draw, game, rollouts, fresh, ensemble.inputs)
     return found
 
 
-def compare_visits(key: Key[Array, ""], game: Game, before: Players, state: GameState) -> Metrics:
+def compare_visits(
+    key: Key[Array, ""], game: Game, rollouts: Rollouts, fresh: Transitions, inputs: Normaliser
+) -> Metrics:
     """Compares what the policy that collected imagined with what it met."""
-    key_imagine, key_draw = jax.random.split(key)
     horizon = game.settings.imagination.horizon
-    world, fresh = learned_world(game, before), fresh_data(game, state)
-    starts = start_states(game, state)
-    rollouts = imagine_policy(key_imagine, before.policy.policy, world, starts, game.settings)
-    inputs = before.model.ensemble.inputs
-    distance = visitation_distance(key_draw, fresh, rollouts, inputs, NUM_PAIRS)
+    distance = visitation_distance(key, fresh, rollouts, inputs, NUM_PAIRS)
     real_return = mean_return_of(fresh, horizon, game.task.horizon)
     return {
         "game/visitation_distance": float(distance),

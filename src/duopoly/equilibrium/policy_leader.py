@@ -23,8 +23,8 @@ from duopoly.equilibrium.forecast import forecast, temporal_differences, value_o
 from duopoly.equilibrium.response import foresee
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import Ensemble
-from duopoly.model.fit import inputs_and_targets
 from duopoly.model.imagine import Starts
+from duopoly.model.objective import inputs_and_targets
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.improve import PolicyState, sample_weights
 from duopoly.policy.surrogate import Samples
