@@ -35,7 +35,7 @@ def test_custom_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     )
     names = runpy.run_path(str(path), run_name="__main__")
     told = capsys.readouterr().out
-    assert told.startswith("Cart: 2,000 random actions")
+    assert told.startswith("Cart: 2,000 actions")
     assert "DIFFERS" not in told
     assert names["agent"].num_timesteps == 200
     assert np.isfinite(float(told.splitlines()[-1]))

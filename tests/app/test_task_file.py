@@ -73,7 +73,7 @@ def test_train_evaluate_and_film(mine, tmp_path, tiny_flags, monkeypatch, capsys
 
 def test_check(mine, capsys):
     cli.main(["check", "--task-file", str(mine), "--steps", "150"])
-    assert capsys.readouterr().out.startswith("MyPoint: 150 random actions")
+    assert capsys.readouterr().out.startswith("MyPoint: 150 actions")
     wrong = mine.with_name("wrong.py")
     wrong.write_text(MINE.replace("=point_reward", "=lambda o, a, n: -point_reward(o, a, n)"))
     with pytest.raises(SystemExit) as stop:
@@ -87,6 +87,19 @@ def test_check(mine, capsys):
 def test_check_of_a_built_in_task(capsys):
     cli.main(["check", "InvertedPendulum-v5", "--steps", "150"])
     assert "DIFFERS" not in capsys.readouterr().out
+
+
+def test_check_on_the_actions_of_a_trained_policy(finished_run, capsys):
+    path = str(finished_run.path)
+    cli.main(["check", "InvertedPendulum-v5", "--steps", "150", "--policy", path])
+    lone = capsys.readouterr().out
+    assert "150 actions" in lone
+    assert "DIFFERS" not in lone
+    cli.main(["check", "InvertedPendulum-v5", "--steps", "150"])
+    assert capsys.readouterr().out != lone  # random actions go elsewhere
+    code, told = refused(capsys, "check", "Hopper-v5", "--policy", path)
+    wanted = f"--policy {path}: was trained on InvertedPendulum-v5, not on Hopper-v5"
+    assert (code, told) == (2, f"duopoly check: {wanted}")
 
 
 @pytest.mark.parametrize("command", ["check", "train"])

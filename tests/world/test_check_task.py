@@ -74,7 +74,7 @@ def test_a_right_task_agrees(task: Task) -> None:
     assert parts["terminated_fn where the world ends"] == report.num_ends
     assert parts["terminated_fn where the world goes on"] == 400 - report.num_ends
     assert parts["constant component 2"] == parts["reward_fn"] == 400
-    assert str(report).startswith(f"{task.name}: 400 random actions in {report.num_episodes} ")
+    assert str(report).startswith(f"{task.name}: 400 actions in {report.num_episodes} ")
     assert "DIFFERS" not in str(report)
 
 

@@ -36,6 +36,7 @@ from duopoly.world.tasks import (
 )
 
 if TYPE_CHECKING:
+    from duopoly.world.interaction import NewPolicy
     from duopoly.world.task import Task
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
@@ -252,14 +253,31 @@ def _diagnose(command: Diagnose) -> None:
 
 def _check(command: Check) -> None:
     own = task_file.load(command.task_file) if command.task_file else None
+    if command.policy is not None:
+        _check_same_task(RunDirectory(command.policy), command.task)
     from duopoly.world.check import check_task
 
     with _told():
-        report = check_task(own or get_task(command.task), command.steps, command.seed)
+        task = own or get_task(command.task)
+        acts = None if command.policy is None else _actions_of(command.policy, task)
+        report = check_task(task, command.steps, command.seed, new_policy=acts)
     print(report)
     if not report.ok:
         parts = ", ".join(report.differing)
         raise FailureError(f"{report.task} differs from its environment: {parts}")
+
+
+def _check_same_task(run: RunDirectory, task: str) -> None:
+    """Refuses a run of another task before anything heavy is loaded."""
+    if (trained_on := run.read_identity().task) != task:
+        raise UsageError(f"--policy {run.path}: was trained on {trained_on}, not on {task}")
+
+
+def _actions_of(path: Path, task: "Task") -> "NewPolicy":
+    """What acts in an episode as the run's policy does when it collects data."""
+    from duopoly.app.agent import load_agent
+
+    return load_agent(path, task).actor(deterministic=False).new_policy
 
 
 def _tasks() -> None:

@@ -95,7 +95,7 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Compare a task's known functions with its environment on random actions."""
+    """Compare a task's known functions with its environment, on random or a policy's actions."""
 
     task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
         metadata={"unless": "task_file"}
@@ -107,6 +107,8 @@ class Check:
     """Seed of the episodes."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is checked."""
+    policy: Path | None = None
+    """Run directory or saved agent whose policy acts, with its noise [default: random actions]."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from duopoly.types import Episode
-from duopoly.world.random_play import Played, play_randomly
+from duopoly.world.interaction import NewPolicy
+from duopoly.world.random_play import Played, play, play_randomly
 from duopoly.world.soundness import KnownFunction, check_functions, explain, known_functions
 from duopoly.world.task import Task, TaskError
 from duopoly.world.task_report import Comparison, TaskReport, Worst
@@ -17,8 +18,10 @@ ROUNDING = 1e-6
 """Deviation that passes, as a share of the largest number: a few roundings to float32."""
 
 
-def check_task(task: Task, num_steps: int = 2_000, seed: int = 0) -> TaskReport:
-    """Plays random episodes and compares the task's functions with what the environment did.
+def check_task(
+    task: Task, num_steps: int = 2_000, seed: int = 0, *, new_policy: NewPolicy | None = None
+) -> TaskReport:
+    """Plays episodes and compares the task's functions with what the environment did.
 
     Compared are ``reward_fn``, ``terminated_fn``, ``compute_fn`` and whether the ``constant``
     components are constant. What rounding to float32 explains passes: see `RELATIVE_TOLERANCE`
@@ -28,6 +31,8 @@ def check_task(task: Task, num_steps: int = 2_000, seed: int = 0) -> TaskReport:
         task: what to check.
         num_steps: environment steps to play, each action repeat included.
         seed: of everything random.
+        new_policy: returns what acts in an episode, ``(obs, rng) -> action`` in policy units; by
+            default three kinds of random actions are played.
 
     Returns:
         A report; numbers that differ do not raise.
@@ -40,7 +45,10 @@ def check_task(task: Task, num_steps: int = 2_000, seed: int = 0) -> TaskReport:
         SimulatorError: the environment failed.
     """
     check_functions(task)
-    played = play_randomly(task, num_steps, seed)
+    if new_policy is None:
+        played = play_randomly(task, num_steps, seed)
+    else:
+        played = play(task, [new_policy], num_steps, seed)
     _check_success(task, played.episodes)
     comparisons, notes = _compare_functions(task, played)
     comparisons += [

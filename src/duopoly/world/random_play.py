@@ -1,5 +1,6 @@
-"""Real transitions under random actions, to hold a task's functions against."""
+"""Real transitions, under random actions or a policy's, to hold a task's functions against."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,18 @@ def play_randomly(task: Task, num_steps: int, seed: int) -> Played:
         TaskError: the spaces cannot be played, the steps are too few, or every episode diverged.
         SimulatorError: the environment failed.
     """
-    policies = _random_policies(task.spec.action_dim)
+    return play(
+        task, list(map(_in_every_episode, _random_policies(task.spec.action_dim))), num_steps, seed
+    )
+
+
+def play(task: Task, policies: Sequence[NewPolicy], num_steps: int, seed: int) -> Played:
+    """Plays several policies, each for an equal share of the environment steps.
+
+    Raises:
+        TaskError: the spaces cannot be played, the steps are too few, or every episode diverged.
+        SimulatorError: the environment failed.
+    """
     fewest = len(policies) * task.action_repeat
     if num_steps < fewest:
         raise TaskError(f"{task.name}: num_steps = {num_steps}, must be at least {fewest}")
@@ -42,15 +54,15 @@ def play_randomly(task: Task, num_steps: int, seed: int) -> Played:
     num_dropped = 0
     env = task.make(None)
     try:
-        for index, policy in enumerate(policies):
+        for index, new_policy in enumerate(policies):
             share = num_steps * (index + 1) // len(policies) - num_steps * index // len(policies)
-            gathered = collect(env, task, _in_every_episode(policy), share, seed, index)
+            gathered = collect(env, task, new_policy, share, seed, index)
             episodes += gathered.episodes
             num_dropped += len(gathered.drops)
     finally:
         env.close()
     if not episodes:
-        raise TaskError(f"{task.name}: every episode of random actions diverged and was dropped")
+        raise TaskError(f"{task.name}: every episode diverged and was dropped")
     lengths = [len(episode.reward) for episode in episodes]
     step = np.concatenate([np.arange(length) for length in lengths])
     number = np.repeat(np.arange(len(episodes)), lengths)

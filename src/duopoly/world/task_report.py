@@ -85,7 +85,7 @@ class TaskReport:
 
     def __str__(self) -> str:
         head = (
-            f"{self.task}: {self.num_actions:,} random actions in {self.num_episodes:,} episodes, "
+            f"{self.task}: {self.num_actions:,} actions in {self.num_episodes:,} episodes, "
             f"{self.num_ends:,} of them ended by the world"
         )
         if self.num_dropped:

@@ -1,0 +1,165 @@
+"""The runs behind the tables of docs/results.md: train, evaluate and keep what is small of each.
+
+    python benchmarks/study.py                                  # names the studies
+    python benchmarks/study.py Hopper-v5/mal --jobs 2           # plays one, or goes on with it
+    python benchmarks/study.py Hopper-v5/mal Hopper-v5/pal --table
+
+A study is a task, an algorithm and what differs from its preset. Its runs lie in ``runs/studies``
+and go on where they were stopped; what is finished and evaluated is copied to ``results/``. Each
+of the ``--jobs`` runs gets an equal share of the cores for itself: on two cores, two runs that keep
+to one core each are done sooner than two that share both. ``--table`` prints what ``results/`` has.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+import numpy as np
+
+from duopoly.app.metrics import read_progress
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+
+RESULTS, RUNS = Path("results"), Path("runs/studies")
+KEPT = ("settings.json", "versions.json", "progress.csv", "evaluation.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What is played, by which of the preset's rules not, and for how long."""
+
+    num_env_steps: int
+    flags: str = ""
+    """Arguments of ``duopoly train`` beside task, algorithm, seed and steps."""
+
+
+IMPLICIT, UNROLLED = "--leader.gradient implicit", "--leader.gradient unrolled"
+BLIND = "--model.learn-reward --model.learn-termination"
+CAUTIOUS = "--robustness.cvar-alpha 0.25"
+PESSIMISTIC = "--robustness.disagreement-bonus -1"
+
+STUDIES: dict[str, Study] = {
+    "Reacher7DOF/pal": Study(15_000),
+    "Reacher7DOF/mal": Study(15_000),
+    "Reacher7DOF/gda": Study(15_000),
+    "Reacher7DOF/br": Study(15_000),
+    "Reacher7DOF/pets": Study(15_000),
+    "Reacher7DOF/pal-implicit": Study(15_000, IMPLICIT),
+    "Reacher7DOF/pal-unrolled": Study(15_000, UNROLLED),
+    "Hopper-v5/pal": Study(50_000),
+    "Hopper-v5/mal": Study(100_000),
+    "Hopper-v5/pal-blind": Study(50_000, BLIND),
+    "Hopper-v5/pal-implicit": Study(50_000, IMPLICIT),
+    "Hopper-v5/pal-unrolled": Study(50_000, UNROLLED),
+    "Hopper-v5/pal-cvar": Study(50_000, CAUTIOUS),
+    "Hopper-v5/pal-pessimistic": Study(50_000, PESSIMISTIC),
+    "DClawTurn/pal": Study(50_000),
+    "DKittyOrient/pal": Study(100_000),
+    "InHandPen/pal": Study(200_000),
+    "HalfCheetah-v5/pal": Study(100_000),
+    "Walker2d-v5/pal": Study(100_000),
+    "Ant-v5/pal": Study(100_000),
+}
+"""Named ``task/algorithm`` or ``task/algorithm-what differs``."""
+
+
+def run(name: str, seed: int, cores: Sequence[int], num_episodes: int) -> None:
+    """Trains and evaluates one seed, as far as that is not done, and keeps its results."""
+    study, (task, variant) = STUDIES[name], name.split("/")
+    algorithm = variant.split("-")[0]
+    out = RUNS / variant
+    path = out / task / algorithm / f"seed_{seed}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    duopoly = [sys.executable, "-m", "duopoly"]
+    train = [*duopoly, "train", task, "--algorithm", algorithm, "--seed", str(seed)]
+    train += ["--steps", str(study.num_env_steps), "--out", str(out), "--resume"]
+    train += study.flags.split()
+    evaluate = [*duopoly, "evaluate", str(path), "--episodes", str(num_episodes)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(len(cores))}
+    with (path.parent / f"seed_{seed}.log").open("a") as log:
+        for command in (train, evaluate):
+            subprocess.run(
+                command,
+                check=True,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            )
+    kept = RESULTS / name / f"seed_{seed}"
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in KEPT:
+        shutil.copyfile(path / file, kept / file)
+
+
+def play(names: Sequence[str], seeds: Sequence[int], jobs: int, num_episodes: int) -> bool:
+    """Plays every seed of every study, ``jobs`` at a time; tells whether all came to an end."""
+    shares: Queue[list[int]] = Queue()
+    for share in np.array_split(sorted(os.sched_getaffinity(0)), jobs):
+        shares.put(share.tolist())
+
+    def one(job: tuple[str, int]) -> bool:
+        name, seed = job
+        cores = shares.get()
+        try:
+            run(name, seed, cores, num_episodes)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}, seed {seed}: failed, see its log in {RUNS}: {error}", flush=True)
+            return False
+        finally:
+            shares.put(cores)
+        print(f"{name}, seed {seed}: done", flush=True)
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return all(list(pool.map(one, [(name, seed) for name in names for seed in seeds])))
+
+
+def print_table(name: str) -> None:
+    """Prints every seed's result and what they come to, as rows of docs/results.md."""
+    folders = sorted((RESULTS / name).glob("seed_*"), key=lambda path: int(path.name[5:]))
+    if not folders:
+        print(f"{name}: no results yet")
+        return
+    found = [json.loads((path / "evaluation.json").read_text()) for path in folders]
+    seconds = [read_progress(path / "progress.csv")[-1]["time/time_elapsed"] for path in folders]
+    print(f"{name}, {found[0]['env_steps']} environment steps, {found[0]['num_episodes']} episodes")
+    for key in ("mean_return", "success_rate"):
+        if found[0][key] is None:
+            continue
+        scores = np.array([result[key] for result in found])
+        low, high = bootstrap_interval([scores])
+        form = "{:.0%}" if key == "success_rate" else "{:.4g}"
+        each = " | ".join(form.format(score) for score in scores)
+        middle = [form.format(float(x)) for x in (interquartile_mean(scores), low, high)]
+        print(f"| {key} | {each} | {middle[0]} ({middle[1]} to {middle[2]}) |")
+    print(f"| seconds | {' | '.join(f'{s:.0f}' for s in seconds)} | |")
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes of the evaluation")
+    parser.add_argument("--table", action="store_true", help="print what was found, play nothing")
+    args = parser.parse_args()
+    if not args.studies:
+        print("\n".join(STUDIES))
+    elif args.table:
+        for name in args.studies:
+            print_table(name)
+    else:
+        sys.exit(0 if play(args.studies, args.seeds, args.jobs, args.episodes) else 1)
+
+
+if __name__ == "__main__":
+    main()
