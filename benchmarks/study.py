@@ -50,7 +50,7 @@ STUDIES: dict[str, Study] = {
     "Reacher7DOF/mal": Study(15_000),
     "Reacher7DOF/gda": Study(15_000),
     "Reacher7DOF/br": Study(15_000),
-    "Reacher7DOF/pets": Study(15_000),
+    "Reacher7DOF/pets": Study(8_000),
     "Reacher7DOF/pal-implicit": Study(15_000, IMPLICIT),
     "Reacher7DOF/pal-unrolled": Study(15_000, UNROLLED),
     "Hopper-v5/pal": Study(50_000),
