@@ -9,9 +9,9 @@ from duopoly.app import plot
 from duopoly.app.errors import UsageError
 from duopoly.app.identity import Identity
 from duopoly.app.metrics import ProgressTable
-from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve
+from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve, variants
 from duopoly.app.rundir import RunDirectory
-from duopoly.settings import Settings
+from duopoly.settings import LeaderSettings, ModelSettings, Settings
 from duopoly.world.perturb import Change
 
 PNG = b"\x89PNG\r\n"
@@ -99,6 +99,41 @@ def test_changes_of_the_world_are_marked(monkeypatch, tmp_path):
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["goal"]
     assert [5, 5] in [list(line.get_xdata()) for line in axes.lines]
+
+
+def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
+    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    implicit = Settings(leader=LeaderSettings(gradient="implicit"))
+    runs = [
+        plain,
+        dataclasses.replace(plain, seed=1, steps=200),
+        dataclasses.replace(plain, settings=implicit),
+        dataclasses.replace(plain, perturb=(Change("goal", 5),)),
+        dataclasses.replace(
+            plain, algorithm="mal", settings=Settings(model=ModelSettings(4, (8,)))
+        ),
+    ]
+    usual = "leader.gradient first_order, perturb nothing"
+    assert variants(runs) == [
+        usual,
+        usual,
+        "leader.gradient implicit, perturb nothing",
+        "leader.gradient first_order, perturb goal@5",
+        "",
+    ]
+    assert variants(runs[:2]) == ["", ""]
+
+
+def test_variants_of_an_algorithm_are_drawn_apart(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(plot, "write", lambda figure, _out: figures.append(figure))
+    first = [curve(seed, [0, 9], [0, seed]) for seed in (0, 1)]
+    other = [dataclasses.replace(c, variant="model.window 7") for c in first]
+    draw([*other, *first], tmp_path / "x.png")
+    axes = figures[0].axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == ["PAL, 2 seeds", "PAL, model.window 7, 2 seeds"]
+    assert len({line.get_color() for line in axes.lines}) == 2
 
 
 def test_the_same_seed_twice_is_refused(tmp_path):

@@ -180,7 +180,7 @@ def _plot(command: Plot) -> None:
     from duopoly.app import plot
 
     out = command.out or (runs[0].curve if len(runs) == 1 else Path("curves.png"))
-    plot.draw([plot.read_curve(run) for run in runs], out)
+    plot.draw(plot.read_curves(runs), out)
     print(f"written to {out}")
 
 

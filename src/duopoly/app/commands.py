@@ -69,7 +69,10 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draw learning curves: one run, or interquartile means over the seeds of each algorithm."""
+    """Draw learning curves: one run, or interquartile means over the seeds of several.
+
+    Runs of one algorithm whose settings differ are drawn apart, named by what differs.
+    """
 
     run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
     """Run directories of one task."""

@@ -1,17 +1,24 @@
-"""Learning curves as pictures: one run, or interquartile means over the seeds of each algorithm."""
+"""Learning curves as pictures: one run, or interquartile means over the seeds of each algorithm.
+
+Runs of one algorithm that differ in their settings are drawn apart, and named by what differs.
+"""
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
+from duopoly.app import settings_json
 from duopoly.app.errors import UsageError
 from duopoly.app.figures import INK, new_figure, style, write
+from duopoly.app.identity import Identity
 from duopoly.app.metrics import STEPS, read_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
@@ -30,7 +37,8 @@ COLOURS = {
     "metrpo": "#3b9c9c",
     "slbo": "#9c6b3b",
 }
-_OTHER_COLOUR = "#4b8b5a"
+_OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
+"""Of further variants of an algorithm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +53,18 @@ class Curve:
     """Return, success rate and imagined return by tag."""
     changes: tuple[Change, ...] = ()
     """How the world changed on the way."""
+    variant: str = ""
+    """What sets it apart from the other runs of its algorithm."""
+
+    @property
+    def name(self) -> str:
+        """Algorithm and variant; runs that share it differ in their seeds."""
+        return f"{self.algorithm}, {self.variant}" if self.variant else self.algorithm
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.name.replace(self.algorithm, self.algorithm.upper(), 1)
 
     def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of the rounds in which a metric is known."""
@@ -78,17 +98,63 @@ def read_curve(run: RunDirectory) -> Curve:
     return curve
 
 
+def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
+    """The learning curves of several runs, told apart by the settings in which they differ.
+
+    Raises:
+        UsageError: as `read_curve`.
+    """
+    names = variants([run.read_identity() for run in runs])
+    return [
+        dataclasses.replace(read_curve(run), variant=name)
+        for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def variants(identities: Sequence[Identity]) -> list[str]:
+    """What sets each run apart from the others of its algorithm, nothing where they are alike."""
+    flat = [_flatten(_chosen(identity)) for identity in identities]
+    values: dict[tuple[str, str], set[str]] = {}
+    for identity, chosen in zip(identities, flat, strict=True):
+        for name, value in chosen.items():
+            values.setdefault((identity.algorithm, name), set()).add(value)
+    return [
+        ", ".join(
+            f"{name} {value}"
+            for name, value in chosen.items()
+            if len(values[identity.algorithm, name]) > 1
+        )
+        for identity, chosen in zip(identities, flat, strict=True)
+    ]
+
+
+def _chosen(identity: Identity) -> dict[str, Any]:
+    """What was chosen for a run beside task, algorithm, seed and steps."""
+    perturb = " ".join(map(str, identity.perturb)) or "nothing"
+    return {**settings_json.to_dict(identity.settings), "perturb": perturb}
+
+
+def _flatten(group: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{path}{name}.")
+        else:
+            flat[path + name] = str(value)
+    return flat
+
+
 def draw(curves: Sequence[Curve], out: Path) -> None:
     """Draws the curves of one task and writes the picture, of the kind that ``out`` ends in.
 
     Raises:
-        UsageError: the curves belong to different tasks, two are of the same algorithm and seed,
-            or ``out`` ends in no kind of picture.
+        UsageError: the curves belong to different tasks, two have the same algorithm, settings and
+            seed, or ``out`` ends in no kind of picture.
     """
     tasks = sorted({curve.task for curve in curves})
     if len(tasks) > 1:
         raise UsageError(f"one picture shows one task, not {' and '.join(tasks)}")
-    counts = Counter((curve.algorithm, curve.seed) for curve in curves)
+    counts = Counter((curve.name, curve.seed) for curve in curves)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
     tags = [RETURN]
@@ -127,16 +193,15 @@ def over_seeds(
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
     style(axes)
     has_interval = False
-    for algorithm in sorted({curve.algorithm for curve in curves}, key=_rank):
-        group = [c for c in curves if c.algorithm == algorithm and c.known(tag)[0].size]
-        colour = COLOURS.get(algorithm, _OTHER_COLOUR)
+    for name, colour in _colours(curves).items():
+        group = [c for c in curves if c.name == name and c.known(tag)[0].size]
         if len(group) == 1:
-            label = f"{algorithm.upper()}, seed {group[0].seed}"
+            label = f"{group[0].label}, seed {group[0].seed}"
             axes.plot(*group[0].known(tag), color=colour, lw=1.8, marker="o", ms=3, label=label)
         elif group:
             has_interval = True
             steps, mean, low, high = over_seeds(group, tag)
-            label = f"{algorithm.upper()}, {len(group)} seeds"
+            label = f"{group[0].label}, {len(group)} seeds"
             axes.plot(steps, mean, color=colour, lw=1.8, label=label)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
     if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
@@ -174,7 +239,21 @@ def _label(axes: Axes, tag: str, has_interval: bool) -> None:
     axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=INK)
 
 
-def _rank(algorithm: str) -> tuple[int, str]:
-    """The paper's order, then the alphabet's."""
-    names = list(COLOURS)
-    return names.index(algorithm) if algorithm in names else len(names), algorithm
+def _colours(curves: Sequence[Curve]) -> dict[str, str]:
+    """The names of the groups in the paper's order, each with its colour.
+
+    The first variant of an algorithm has the algorithm's own.
+    """
+    others = itertools.cycle(_OTHER_COLOURS)
+    algorithms, colours = list(COLOURS), {}
+    ranked = sorted(
+        {(c.algorithm, c.name) for c in curves},
+        key=lambda pair: (
+            algorithms.index(pair[0]) if pair[0] in algorithms else len(algorithms),
+            pair,
+        ),
+    )
+    for algorithm, name in ranked:
+        own = COLOURS.get(algorithm)
+        colours[name] = own if own and own not in colours.values() else next(others)
+    return colours
