@@ -6,8 +6,8 @@
 
 A study is a task, an algorithm and what differs from its preset. Its runs lie in ``runs/studies``
 and go on where they were stopped; what is finished and evaluated is copied to ``results/``. Each
-of the ``--jobs`` runs gets an equal share of the cores for itself: on two cores, two runs that keep
-to one core each are done sooner than two that share both. ``--table`` prints what ``results/`` has.
+of the ``--jobs`` runs has an equal share of the cores to itself, so that runs do not wait for one
+another. ``--table`` prints what ``results/`` has.
 """
 
 import argparse
@@ -152,6 +152,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the evaluation")
     parser.add_argument("--table", action="store_true", help="print what was found, play nothing")
     args = parser.parse_args()
+    if not 1 <= args.jobs <= (cores := len(os.sched_getaffinity(0))):
+        parser.error(f"--jobs {args.jobs}: must be in [1, {cores}], the cores there are")
     if not args.studies:
         print("\n".join(STUDIES))
     elif args.table:
