@@ -43,10 +43,12 @@ class Study:
 IMPLICIT, UNROLLED = "--leader.gradient implicit", "--leader.gradient unrolled"
 BLIND = "--model.learn-reward --model.learn-termination"
 CAUTIOUS = "--robustness.cvar-alpha 0.25"
+REMEMBERING = "--model.window 25000 --model.epochs.convergence 12"
 PESSIMISTIC = "--robustness.disagreement-bonus -1"
 
 STUDIES: dict[str, Study] = {
-    "Reacher7DOF/pal": Study(15_000),
+    "Reacher7DOF/pal": Study(8_000),
+    "Reacher7DOF/pal-15000": Study(15_000),
     "Reacher7DOF/mal": Study(15_000),
     "Reacher7DOF/gda": Study(15_000),
     "Reacher7DOF/br": Study(15_000),
@@ -54,6 +56,7 @@ STUDIES: dict[str, Study] = {
     "Reacher7DOF/pal-implicit": Study(15_000, IMPLICIT),
     "Reacher7DOF/pal-unrolled": Study(15_000, UNROLLED),
     "Hopper-v5/pal": Study(50_000),
+    "Hopper-v5/pal-remembering": Study(50_000, REMEMBERING),
     "Hopper-v5/mal": Study(100_000),
     "Hopper-v5/pal-blind": Study(50_000, BLIND),
     "Hopper-v5/pal-implicit": Study(50_000, IMPLICIT),
