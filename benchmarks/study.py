@@ -73,8 +73,8 @@ STUDIES: dict[str, Study] = {
 """Named ``task/algorithm`` or ``task/algorithm-what differs``."""
 
 
-def run(name: str, seed: int, cores: Sequence[int], num_episodes: int) -> None:
-    """Trains and evaluates one seed, as far as that is not done, and keeps its results."""
+def run(name: str, seed: int, num_episodes: int) -> None:
+    """Trains one seed, as far as that is not done, evaluates it and keeps its results."""
     study, (task, variant) = STUDIES[name], name.split("/")
     algorithm = variant.split("-")[0]
     out = RUNS / variant
@@ -85,17 +85,9 @@ def run(name: str, seed: int, cores: Sequence[int], num_episodes: int) -> None:
     train += ["--steps", str(study.num_env_steps), "--out", str(out), "--resume"]
     train += study.flags.split()
     evaluate = [*duopoly, "evaluate", str(path), "--episodes", str(num_episodes)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(len(cores))}
     with (path.parent / f"seed_{seed}.log").open("a") as log:
         for command in (train, evaluate):
-            subprocess.run(
-                command,
-                check=True,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                preexec_fn=lambda: os.sched_setaffinity(0, cores),
-            )
+            subprocess.run(command, check=True, stdout=log, stderr=log)
     kept = RESULTS / name / f"seed_{seed}"
     kept.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
@@ -108,20 +100,20 @@ def play(names: Sequence[str], seeds: Sequence[int], jobs: int, num_episodes: in
     for share in np.array_split(sorted(os.sched_getaffinity(0)), jobs):
         shares.put(share.tolist())
 
+    def keep_to_own_cores() -> None:
+        os.sched_setaffinity(0, shares.get())  # of this thread and what it starts
+
     def one(job: tuple[str, int]) -> bool:
         name, seed = job
-        cores = shares.get()
         try:
-            run(name, seed, cores, num_episodes)
+            run(name, seed, num_episodes)
         except subprocess.CalledProcessError as error:
             print(f"{name}, seed {seed}: failed, see its log in {RUNS}: {error}", flush=True)
             return False
-        finally:
-            shares.put(cores)
         print(f"{name}, seed {seed}: done", flush=True)
         return True
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs, initializer=keep_to_own_cores) as pool:
         return all(list(pool.map(one, [(name, seed) for name in names for seed in seeds])))
 
 

@@ -78,7 +78,20 @@ def read_curve(run: RunDirectory) -> Curve:
     Raises:
         UsageError: there is no run, or it has not finished an evaluated round.
     """
-    identity = run.read_identity()
+    return read_curves([run])[0]
+
+
+def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
+    """The learning curves of several runs, told apart by the settings in which they differ.
+
+    Raises:
+        UsageError: as `read_curve`.
+    """
+    identities = [run.read_identity() for run in runs]
+    return list(map(_curve, runs, identities, variants(identities)))
+
+
+def _curve(run: RunDirectory, identity: Identity, variant: str) -> Curve:
     rows = read_progress(run.progress)
 
     def column(tag: str) -> np.ndarray:
@@ -92,23 +105,11 @@ def read_curve(run: RunDirectory) -> Curve:
         column(STEPS),
         metrics,
         identity.perturb,
+        variant,
     )
     if not curve.known(RETURN)[0].size:
         raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
     return curve
-
-
-def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
-    """The learning curves of several runs, told apart by the settings in which they differ.
-
-    Raises:
-        UsageError: as `read_curve`.
-    """
-    names = variants([run.read_identity() for run in runs])
-    return [
-        dataclasses.replace(read_curve(run), variant=name)
-        for run, name in zip(runs, names, strict=True)
-    ]
 
 
 def variants(identities: Sequence[Identity]) -> list[str]:
@@ -245,15 +246,11 @@ def _colours(curves: Sequence[Curve]) -> dict[str, str]:
     The first variant of an algorithm has the algorithm's own.
     """
     others = itertools.cycle(_OTHER_COLOURS)
-    algorithms, colours = list(COLOURS), {}
-    ranked = sorted(
-        {(c.algorithm, c.name) for c in curves},
-        key=lambda pair: (
-            algorithms.index(pair[0]) if pair[0] in algorithms else len(algorithms),
-            pair,
-        ),
+    rank = {algorithm: place for place, algorithm in enumerate(COLOURS)}
+    names = sorted(
+        {(rank.get(curve.algorithm, len(rank)), curve.algorithm, curve.name) for curve in curves}
     )
-    for algorithm, name in ranked:
-        own = COLOURS.get(algorithm)
-        colours[name] = own if own and own not in colours.values() else next(others)
+    own, colours = dict(COLOURS), {}
+    for _, algorithm, name in names:
+        colours[name] = own.pop(algorithm, None) or next(others)
     return colours

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from duopoly.types import Episode
 from duopoly.world.interaction import NewPolicy
-from duopoly.world.random_play import Played, play, play_randomly
+from duopoly.world.random_play import Played, play, random_policies
 from duopoly.world.soundness import KnownFunction, check_functions, explain, known_functions
 from duopoly.world.task import Task, TaskError
 from duopoly.world.task_report import Comparison, TaskReport, Worst
@@ -45,10 +45,8 @@ def check_task(
         SimulatorError: the environment failed.
     """
     check_functions(task)
-    if new_policy is None:
-        played = play_randomly(task, num_steps, seed)
-    else:
-        played = play(task, [new_policy], num_steps, seed)
+    policies = [new_policy] if new_policy else random_policies(task.spec.action_dim)
+    played = play(task, policies, num_steps, seed)
     _check_success(task, played.episodes)
     comparisons, notes = _compare_functions(task, played)
     comparisons += [

@@ -28,18 +28,6 @@ class Played(NamedTuple):
     """What each transition's episode began with."""
 
 
-def play_randomly(task: Task, num_steps: int, seed: int) -> Played:
-    """Plays three kinds of random actions, each for a third of the environment steps.
-
-    Raises:
-        TaskError: the spaces cannot be played, the steps are too few, or every episode diverged.
-        SimulatorError: the environment failed.
-    """
-    return play(
-        task, list(map(_in_every_episode, _random_policies(task.spec.action_dim))), num_steps, seed
-    )
-
-
 def play(task: Task, policies: Sequence[NewPolicy], num_steps: int, seed: int) -> Played:
     """Plays several policies, each for an equal share of the environment steps.
 
@@ -81,11 +69,7 @@ def play(task: Task, policies: Sequence[NewPolicy], num_steps: int, seed: int) -
     )
 
 
-def _in_every_episode(policy: Policy) -> NewPolicy:
-    return lambda: policy
-
-
-def _random_policies(action_dim: int) -> tuple[Policy, ...]:
+def random_policies(action_dim: int) -> tuple[NewPolicy, ...]:
     """Large actions, small ones that make episodes last, and pushes that reach far."""
 
     def large(_: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,4 +83,8 @@ def _random_policies(action_dim: int) -> tuple[Policy, ...]:
         lasting = rng.bit_generator.seed_seq.generate_state(action_dim) / 2**31 - 1.0  # pyright: ignore
         return lasting + rng.uniform(-0.3, 0.3, action_dim)
 
-    return large, small, push
+    return tuple(map(_in_every_episode, (large, small, push)))
+
+
+def _in_every_episode(policy: Policy) -> NewPolicy:
+    return lambda: policy
