@@ -83,7 +83,7 @@ def run(name: str, seed: int, num_episodes: int) -> None:
     duopoly = [sys.executable, "-m", "duopoly"]
     train = [*duopoly, "train", task, "--algorithm", algorithm, "--seed", str(seed)]
     train += ["--steps", str(study.num_env_steps), "--out", str(out), "--resume"]
-    train += study.flags.split()
+    train += ["--evaluation.gap-steps", "0", *study.flags.split()]  # a third faster on Hopper-v5
     evaluate = [*duopoly, "evaluate", str(path), "--episodes", str(num_episodes)]
     with (path.parent / f"seed_{seed}.log").open("a") as log:
         for command in (train, evaluate):

@@ -11,7 +11,7 @@ from duopoly.app.identity import Identity
 from duopoly.app.metrics import ProgressTable
 from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve, variants
 from duopoly.app.rundir import RunDirectory
-from duopoly.settings import LeaderSettings, ModelSettings, Settings
+from duopoly.settings import EvaluationSettings, LeaderSettings, ModelSettings, Settings
 from duopoly.world.perturb import Change
 
 PNG = b"\x89PNG\r\n"
@@ -122,6 +122,12 @@ def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
         "",
     ]
     assert variants(runs[:2]) == ["", ""]
+
+
+def test_how_runs_are_evaluated_does_not_tell_them_apart():
+    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    quick = Settings(evaluation=EvaluationSettings(gap_steps=0))
+    assert variants([plain, dataclasses.replace(plain, seed=1, settings=quick)]) == ["", ""]
 
 
 def test_variants_of_an_algorithm_are_drawn_apart(monkeypatch, tmp_path):

@@ -130,9 +130,11 @@ def variants(identities: Sequence[Identity]) -> list[str]:
 
 
 def _chosen(identity: Identity) -> dict[str, Any]:
-    """What was chosen for a run beside task, algorithm, seed and steps."""
+    """What was chosen for a run beside task, algorithm, seed, steps and how it is evaluated."""
     perturb = " ".join(map(str, identity.perturb)) or "nothing"
-    return {**settings_json.to_dict(identity.settings), "perturb": perturb}
+    chosen = {**settings_json.to_dict(identity.settings), "perturb": perturb}
+    del chosen["evaluation"]  # what is measured changes nothing of what is learned
+    return chosen
 
 
 def _flatten(group: Mapping[str, Any], path: str = "") -> dict[str, str]:
