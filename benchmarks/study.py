@@ -45,6 +45,7 @@ BLIND = "--model.learn-reward --model.learn-termination"
 CAUTIOUS = "--robustness.cvar-alpha 0.25"
 REMEMBERING = "--model.window 25000 --model.epochs.convergence 12"
 PESSIMISTIC = "--robustness.disagreement-bonus -1"
+LONGER_ARM, OTHER_GOALS = "--perturb forearm@10000", "--perturb goal@8000"
 
 STUDIES: dict[str, Study] = {
     "Reacher7DOF/pal": Study(8_000),
@@ -55,6 +56,10 @@ STUDIES: dict[str, Study] = {
     "Reacher7DOF/pets": Study(8_000),
     "Reacher7DOF/pal-implicit": Study(15_000, IMPLICIT),
     "Reacher7DOF/pal-unrolled": Study(15_000, UNROLLED),
+    "Reacher7DOF/pal-forearm": Study(20_000, LONGER_ARM),
+    "Reacher7DOF/mal-forearm": Study(20_000, LONGER_ARM),
+    "Reacher7DOF/pal-goal": Study(16_000, OTHER_GOALS),
+    "Reacher7DOF/mal-goal": Study(16_000, OTHER_GOALS),
     "Hopper-v5/pal": Study(50_000),
     "Hopper-v5/pal-remembering": Study(50_000, REMEMBERING),
     "Hopper-v5/mal": Study(100_000),
