@@ -102,8 +102,17 @@ PEN = dataclasses.replace(
 DCLAW = dataclasses.replace(
     REACHER,
     collection=CollectionSettings(initial_steps=4_000, steps_per_round=1_000),
-    model=dataclasses.replace(REACHER.model, hidden=(256, 256), learning_rate=3e-3),
+    model=dataclasses.replace(
+        REACHER.model,
+        hidden=(256, 256),
+        learning_rate=3e-3,
+        batch_size=256,
+        epochs=Effort(step=1, conservative=5, convergence=10),
+    ),
     imagination=ImaginationSettings(num_rollouts=60, horizon=40),
+    policy=dataclasses.replace(
+        REACHER.policy, steps=Effort(step=1, conservative=20, convergence=40)
+    ),
 )
 
 DKITTY = dataclasses.replace(
