@@ -11,7 +11,13 @@ from duopoly.app.identity import Identity
 from duopoly.app.metrics import ProgressTable
 from duopoly.app.plot import RETURN, Curve, draw, over_seeds, read_curve, variants
 from duopoly.app.rundir import RunDirectory
-from duopoly.settings import EvaluationSettings, LeaderSettings, ModelSettings, Settings
+from duopoly.settings import (
+    EvaluationSettings,
+    LeaderSettings,
+    ModelSettings,
+    PolicySettings,
+    Settings,
+)
 from duopoly.world.perturb import Change
 
 PNG = b"\x89PNG\r\n"
@@ -113,15 +119,22 @@ def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
             plain, algorithm="mal", settings=Settings(model=ModelSettings(4, (8,)))
         ),
     ]
-    usual = "leader.gradient first_order, perturb nothing"
+    usual = "gradient first_order, perturb nothing"
     assert variants(runs) == [
         usual,
         usual,
-        "leader.gradient implicit, perturb nothing",
-        "leader.gradient first_order, perturb goal@5",
+        "gradient implicit, perturb nothing",
+        "gradient first_order, perturb goal@5",
         "",
     ]
     assert variants(runs[:2]) == ["", ""]
+
+
+def test_settings_of_one_name_are_told_apart_by_their_group():
+    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    wide = Settings(model=ModelSettings(hidden=(8,)), policy=PolicySettings(hidden=(8,)))
+    found = variants([plain, dataclasses.replace(plain, seed=1, settings=wide)])
+    assert found[1] == "model.hidden [8], policy.hidden [8]"
 
 
 def test_how_runs_are_evaluated_does_not_tell_them_apart():

@@ -119,14 +119,25 @@ def variants(identities: Sequence[Identity]) -> list[str]:
     for identity, chosen in zip(identities, flat, strict=True):
         for name, value in chosen.items():
             values.setdefault((identity.algorithm, name), set()).add(value)
+    names = {name for (_, name), found in values.items() if len(found) > 1}
+    short = Counter(_last_part(name) for name in names)
+
+    def shown(name: str) -> str:
+        return _last_part(name) if short[_last_part(name)] == 1 else name
+
     return [
         ", ".join(
-            f"{name} {value}"
+            f"{shown(name)} {value}"
             for name, value in chosen.items()
             if len(values[identity.algorithm, name]) > 1
         )
         for identity, chosen in zip(identities, flat, strict=True)
     ]
+
+
+def _last_part(name: str) -> str:
+    """A setting's own name, without that of its group."""
+    return name.rpartition(".")[2]
 
 
 def _chosen(identity: Identity) -> dict[str, Any]:
