@@ -134,7 +134,7 @@ DKITTY = dataclasses.replace(
     policy=dataclasses.replace(DCLAW.policy, discount=0.98),
 )
 
-UNTRIED: Final[Mapping[str, Preset]] = {
+SHARED: Final[Mapping[str, Preset]] = {
     "HalfCheetah-v5": Preset(CHEETAH, 100_000),
     "Walker2d-v5": Preset(RUNNER, 100_000),
     "Ant-v5": Preset(RUNNER, 200_000),
@@ -147,7 +147,8 @@ UNTRIED: Final[Mapping[str, Preset]] = {
     "DClawTurn": Preset(DCLAW, 50_000),
     "DKittyOrient": Preset(DKITTY, 100_000),
 }
-"""Guesses after the nearest task that was tried, for every algorithm; no result backs them."""
+"""Where a schedule was tried at all, PAL on HalfCheetah-v5, DClawTurn and DKittyOrient, the other
+schedules start from its preset; the rest are guesses after the nearest task that was tried."""
 
 PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Reacher7DOF", "pal"): Preset(REACHER, 8_000),
@@ -168,12 +169,12 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Pendulum-v1", "br"): Preset(SWING_UP, 20_000),
     **{
         (task, algorithm): guess
-        for task, guess in UNTRIED.items()
+        for task, guess in SHARED.items()
         for algorithm in ("pal", "mal", "gda", "br")
     },
 }
-"""PAL's are found by trying; the others start from them and from the authors' configurations. Where
-no algorithm was tried, all start from `UNTRIED`."""
+"""PAL's are found by trying; the others start from them and from the authors' configurations. Tasks
+in `SHARED` have one for all."""
 
 
 def as_pets(base: Settings) -> Settings:
