@@ -108,8 +108,13 @@ PUSHER = dataclasses.replace(
 
 PEN = dataclasses.replace(
     PUSHER,
-    collection=CollectionSettings(initial_steps=5_000, steps_per_round=1_000),
-    policy=dataclasses.replace(PUSHER.policy, discount=0.98),
+    collection=CollectionSettings(initial_steps=5_000, steps_per_round=2_000),
+    model=dataclasses.replace(
+        PUSHER.model, batch_size=256, epochs=Effort(step=1, conservative=5, convergence=15)
+    ),
+    policy=dataclasses.replace(
+        PUSHER.policy, discount=0.98, steps=Effort(step=1, conservative=20, convergence=40)
+    ),
 )
 
 DCLAW = dataclasses.replace(
