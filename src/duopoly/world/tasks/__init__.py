@@ -20,7 +20,7 @@ SUMMARIES: dict[str, str] = {
     "DKittyOrient": "a quadruped turns on the spot to face a random target (80 actions)",
     "Hopper-v5": "a one-legged robot hops forward, each action held for 2 steps (500 actions)",
     "HalfCheetah-v5": "a two-legged robot runs, each action held for 2 steps (500 actions)",
-    "Walker2d-v5": "a two-legged robot walks in a plane (1000 actions)",
+    "Walker2d-v5": "a two-legged robot walks, each action held for 2 steps (500 actions)",
     "Ant-v5": "a four-legged robot runs (1000 actions)",
     "Humanoid-v5": "a humanoid runs (1000 actions)",
     "Swimmer-v5": "a three-link robot swims (1000 actions)",
@@ -50,7 +50,7 @@ PERTURBATIONS: dict[str, dict[str, str]] = {
 }
 """Worlds that a task's can turn into while it is learned: one line each, by task and name."""
 
-ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2, "HalfCheetah-v5": 2}
+ACTION_REPEATS: dict[str, int] = {"Hopper-v5": 2, "HalfCheetah-v5": 2, "Walker2d-v5": 2}
 """Environment steps per action, by name, where an action is held for more than one."""
 
 _MODULES = {
