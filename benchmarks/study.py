@@ -46,6 +46,7 @@ CAUTIOUS = "--robustness.cvar-alpha 0.25"
 REMEMBERING = "--model.window 25000 --model.epochs.convergence 12"
 PESSIMISTIC = "--robustness.disagreement-bonus -1"
 LONGER_ARM, OTHER_GOALS = "--perturb forearm@10000", "--perturb goal@8000"
+FORGETTING = "--model.window 5000"
 
 STUDIES: dict[str, Study] = {
     "Reacher7DOF/pal": Study(8_000),
@@ -57,6 +58,7 @@ STUDIES: dict[str, Study] = {
     "Reacher7DOF/pal-implicit": Study(15_000, IMPLICIT),
     "Reacher7DOF/pal-unrolled": Study(15_000, UNROLLED),
     "Reacher7DOF/pal-forearm": Study(20_000, LONGER_ARM),
+    "Reacher7DOF/pal-forearm-forgetting": Study(20_000, f"{LONGER_ARM} {FORGETTING}"),
     "Reacher7DOF/mal-forearm": Study(20_000, LONGER_ARM),
     "Reacher7DOF/pal-goal": Study(16_000, OTHER_GOALS),
     "Reacher7DOF/mal-goal": Study(16_000, OTHER_GOALS),
