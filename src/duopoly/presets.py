@@ -176,8 +176,8 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Pendulum-v1", "gda"): Preset(SWING_UP, 20_000),
     ("Pendulum-v1", "br"): Preset(SWING_UP, 20_000),
     **{
-        (task, algorithm): guess
-        for task, guess in SHARED.items()
+        (task, algorithm): shared
+        for task, shared in SHARED.items()
         for algorithm in ("pal", "mal", "gda", "br")
     },
 }
