@@ -110,14 +110,23 @@ PUSHER = dataclasses.replace(
     imagination=ImaginationSettings(num_rollouts=60, horizon=100),
 )
 
+# With 24 joints, a gradient from few rollouts is mostly noise; damping keeps it out of the step.
 PEN = dataclasses.replace(
     PUSHER,
     collection=CollectionSettings(initial_steps=5_000, steps_per_round=2_000),
     model=dataclasses.replace(
-        PUSHER.model, batch_size=256, epochs=Effort(step=1, conservative=5, convergence=15)
+        PUSHER.model,
+        batch_size=256,
+        window=40_000,
+        epochs=Effort(step=1, conservative=5, convergence=10),
     ),
+    imagination=ImaginationSettings(num_rollouts=120, horizon=100),
     policy=dataclasses.replace(
-        PUSHER.policy, discount=0.98, steps=Effort(step=1, conservative=20, convergence=40)
+        PUSHER.policy,
+        discount=0.98,
+        steps=Effort(step=1, conservative=20, convergence=40),
+        cg_damping=0.1,
+        value=ValueSettings(),
     ),
 )
 
