@@ -126,7 +126,7 @@ PEN = dataclasses.replace(
         discount=0.98,
         steps=Effort(step=1, conservative=20, convergence=40),
         cg_damping=0.1,
-        value=ValueSettings(),
+        value=ValueSettings(batch_size=1_000),
     ),
 )
 
