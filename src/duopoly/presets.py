@@ -130,7 +130,7 @@ PEN = dataclasses.replace(
     ),
 )
 
-DCLAW = dataclasses.replace(
+DKITTY = dataclasses.replace(
     REACHER,
     collection=CollectionSettings(initial_steps=4_000, steps_per_round=1_000),
     model=dataclasses.replace(
@@ -140,16 +140,28 @@ DCLAW = dataclasses.replace(
         batch_size=256,
         epochs=Effort(step=1, conservative=5, convergence=10),
     ),
-    imagination=ImaginationSettings(num_rollouts=60, horizon=40),
+    imagination=ImaginationSettings(num_rollouts=60, horizon=80),
     policy=dataclasses.replace(
-        REACHER.policy, steps=Effort(step=1, conservative=20, convergence=40)
+        REACHER.policy, discount=0.98, steps=Effort(step=1, conservative=20, convergence=40)
     ),
 )
 
-DKITTY = dataclasses.replace(
-    DCLAW,
-    imagination=ImaginationSettings(num_rollouts=60, horizon=80),
-    policy=dataclasses.replace(DCLAW.policy, discount=0.98),
+# What three fingertips do to a valve is hard to predict: all data, and long fits of larger steps.
+DCLAW = dataclasses.replace(
+    DKITTY,
+    model=dataclasses.replace(
+        DKITTY.model,
+        learning_rate=1e-2,
+        window=50_000,
+        epochs=Effort(step=1, conservative=5, convergence=15),
+    ),
+    imagination=ImaginationSettings(num_rollouts=360, horizon=40),
+    policy=dataclasses.replace(
+        DKITTY.policy,
+        initial_log_std=0.0,
+        entropy_bonus=0.003,
+        discount=REACHER.policy.discount,
+    ),
 )
 
 SHARED: Final[Mapping[str, Preset]] = {
