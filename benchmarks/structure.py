@@ -38,20 +38,17 @@ SEGMENTS, HORIZON = 200, 20
 
 
 class Drift:
-    """Random actions that drift: an autoregressive process per episode, standard deviation 0.7."""
+    """An episode's random actions, which drift: autoregressive, standard deviation 0.7."""
 
     def __init__(self, num_actions: int) -> None:
         self._num_actions = num_actions
-        self._rng: np.random.Generator | None = None
-        self._action = np.zeros(num_actions)
+        self._action: np.ndarray | None = None
 
     def __call__(self, obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Returns the next action of the episode whose noise is ``rng``."""
+        """Returns the next action."""
         del obs
         noise = 0.7 * rng.standard_normal(self._num_actions)
-        kept = 0.8 if rng is self._rng else 0.0
-        self._rng = rng
-        self._action = kept * self._action + (1.0 - kept**2) ** 0.5 * noise
+        self._action = noise if self._action is None else 0.8 * self._action + 0.6 * noise
         return self._action
 
 
@@ -82,8 +79,10 @@ def errors(
 def compare(task: Task, seed: int) -> tuple[list[float], list[float]]:
     """Returns the errors with the task's structure and without it, on the same data."""
     env = task.make(None)
-    policy = Drift(task.spec.action_dim)
-    episodes = collect(env, task, policy, NUM_ENV_STEPS * task.action_repeat, seed, 0).episodes
+    num_env_steps = NUM_ENV_STEPS * task.action_repeat
+    episodes = collect(
+        env, task, lambda: Drift(task.spec.action_dim), num_env_steps, seed, 0
+    ).episodes
     env.close()
     num_fitted = len(episodes) * 4 // 5
     fitted, left = as_data(task, episodes[:num_fitted]), as_data(task, episodes[num_fitted:])
