@@ -177,7 +177,7 @@ SHARED: Final[Mapping[str, Preset]] = {
     "DClawTurn": Preset(DCLAW, 50_000),
     "DKittyOrient": Preset(DKITTY, 100_000),
 }
-"""Found by trying PAL, of which docs/tuning.md tells; the other schedules start from them."""
+"""Found by trying PAL; what MAL, BR and GDA make of them, docs/tuning.md tells."""
 
 PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
     ("Reacher7DOF", "pal"): Preset(REACHER, 8_000),
