@@ -85,6 +85,8 @@ def compare(task: Task, seed: int) -> tuple[list[float], list[float]]:
     ).episodes
     env.close()
     num_fitted = len(episodes) * 4 // 5
+    if max(len(episode.action) for episode in episodes[num_fitted:]) < HORIZON:
+        raise SystemExit(f"{task.name}: no episode left over lasts {HORIZON} random actions")
     fitted, left = as_data(task, episodes[:num_fitted]), as_data(task, episodes[num_fitted:])
     unit = moments(fitted.obs, fitted.valid)[1]
     is_learned = jnp.zeros(task.spec.obs_dim, bool).at[jnp.asarray(task.learned)].set(True)
