@@ -11,7 +11,8 @@ N      samples without an order (transitions of the data, states of a batch)
 
 Arrays are ordered E, B, T, feature. The last axis is named after the feature it holds: ``obs``
 (observation components) or ``act`` (action components, in the policy's units: [-1, 1] spans the
-action space).
+action space). An action is kept as the policy drew it, for its density is that of the draw; the
+world and the model see it clipped to [-1, 1] (`clip_action`).
 """
 
 import dataclasses
@@ -21,6 +22,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+
+def clip_action(action: Float[jax.Array, "*N act"]) -> Float[jax.Array, "*N act"]:
+    """Returns what the world and the model see of an action in policy units."""
+    return jnp.clip(action, -1.0, 1.0)
 
 
 class Transitions(NamedTuple):
@@ -71,6 +77,7 @@ class Episode:
     ``terminated``: the world ended it (a fall), so nothing follows its last state.
     ``truncated``: the horizon or the environment's own time limit ended it.
     Neither: the budget cut it.
+    ``action``: in policy units, as drawn; the world got it clipped to [-1, 1].
     """
 
     obs: Float[np.ndarray, "T obs"]

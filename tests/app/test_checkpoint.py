@@ -66,7 +66,7 @@ def test_the_last_three_are_kept(directory):
 
 def test_manifest_says_what_is_inside(directory):
     manifest = json.loads((directory / name_of(2) / "manifest.json").read_text())
-    assert (manifest["format"], manifest["round"], manifest["env_steps"]) == (2, 2, 20)
+    assert (manifest["format"], manifest["round"], manifest["env_steps"]) == (3, 2, 20)
     assert manifest["run"]["task"] == "Hopper-v5"
     assert manifest["run"]["settings"]["model"]["batch_size"] == 200
     assert manifest["arrays"]["players"][".policy.weight"] == {"shape": [3, 4], "dtype": "float32"}
@@ -195,7 +195,7 @@ def rewrite(path: Path, **changes: object) -> None:
         {"files": {"../../settings.json": {"bytes": 1, "sha256": "0"}}},
         {"files": {"/etc/passwd": {"bytes": 1, "sha256": "0"}}},
         {"files": {"players.safetensors": None, "buffer.safetensors": []}},
-        {"format": 3},
+        {"format": 2},
         {"round": 2.0},
         {"round": None},
         {"run": []},

@@ -224,3 +224,23 @@ def test_budget_counts_every_step_and_evaluation_stays_out() -> None:
     settings = dataclasses.replace(TINY, evaluation=more)
     judged = list(game.play(POINT, settings, PAL, SEED, num_env_steps=320))
     assert same(judged[-1].state.players, rounds[-1].state.players)
+
+
+@pytest.mark.parametrize("schedule", [PAL, MAL])
+def test_real_actions_are_what_the_policy_drew(schedule: Schedule) -> None:
+    """z = (a − mean) / std of the policy that collected is standard normal, clipped or not."""
+    settings = dataclasses.replace(
+        TINY, collection=dataclasses.replace(TINY.collection, steps_per_round=600)
+    )
+    arena = Game(POINT, settings, SEED)
+    played = game.play(POINT, settings, schedule, SEED, num_env_steps=200 + 2 * 600)
+    rounds = list(itertools.islice(played, 3))
+    # PAL's policy of one round collects in the next; MAL's collects in the round that found it.
+    policy = rounds[1 if schedule is PAL else 2].state.players.policy.policy
+    fresh = fresh_data(arena, rounds[2].state)
+    obs, action = (np.asarray(x)[: int(fresh.num_valid)] for x in (fresh.obs, fresh.action))
+    drawn = numpy_policy(policy)
+    z = (action - drawn.mean(obs.astype(np.float64))) / drawn.std
+    assert np.mean(np.abs(action) > 1.0) > 0.2
+    np.testing.assert_allclose(np.mean(z**2), 1.0, atol=0.2)
+    np.testing.assert_allclose(np.mean(z), 0.0, atol=0.15)

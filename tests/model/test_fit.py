@@ -58,6 +58,17 @@ def test_learns_a_linear_world_and_generalises(untrained: ModelState) -> None:
     assert float(jnp.abs(next_obs - held_out.next_obs[None]).mean()) < 0.05
 
 
+def test_the_model_sees_actions_as_the_world_does_clipped(untrained: ModelState) -> None:
+    data = linear_world(300)
+    drawn = data._replace(action=2.5 * data.action)
+    clipped = drawn._replace(action=jnp.clip(drawn.action, -1.0, 1.0))
+    states = [fitted(untrained, seen, num_epochs=2) for seen in (drawn, clipped)]
+    for a, b in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_array_equal(a, b)
+    errors = [prediction_error(states[0].ensemble, seen) for seen in (drawn, clipped)]
+    np.testing.assert_array_equal(*errors)
+
+
 def test_members_differ_before_and_after_the_fit(untrained: ModelState) -> None:
     for state in (untrained, fitted(untrained, linear_world(500))):
         for weight in (layer.weight for layer in state.ensemble.members.layers):

@@ -170,3 +170,14 @@ def test_a_likelihood_model_draws_what_comes_next() -> None:
     assert abs(correlation) < 0.06  # members are independent
     again = world(jax.random.key(3), obs, action).next_obs
     np.testing.assert_array_equal(drawn, again)
+
+
+def test_outcomes_see_actions_as_the_world_does_clipped() -> None:
+    data = point_data()
+    drawn = data._replace(action=2.5 * data.action)
+    clipped = drawn._replace(action=jnp.clip(drawn.action, -1.0, 1.0))
+    found = [measure_outcomes(untrained(), seen, 2.0) for seen in (drawn, clipped)]
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(a, b)
+    inputs = [outcome_targets(found[0], seen).x for seen in (drawn, clipped)]
+    np.testing.assert_array_equal(*inputs)

@@ -176,7 +176,7 @@ def test_terminal_transitions_are_in_the_data_with_their_own_next_obs() -> None:
     assert HOPPER.terminated_fn(*map(jnp.asarray, last))
 
 
-def test_actions_are_stored_clipped_and_taken_in_the_environments_units() -> None:
+def test_actions_are_stored_as_drawn_and_taken_in_the_environments_units() -> None:
     taken = []
 
     class Recorder(Counter):
@@ -190,7 +190,7 @@ def test_actions_are_stored_clipped_and_taken_in_the_environments_units() -> Non
     wanted = iter([-7.0, 0.5, 7.0])
     policy = lambda obs, rng: np.array([next(wanted)])  # noqa: E731
     (episode,) = evaluate(task.make(None), task, lambda: policy, 1, 0, 0).episodes
-    np.testing.assert_array_equal(episode.action[:, 0], [-1.0, 0.5, 1.0])
+    np.testing.assert_array_equal(episode.action[:, 0], [-7.0, 0.5, 7.0])
     np.testing.assert_array_equal(np.concatenate(taken), [0.0, 7.5, 10.0])
 
 

@@ -8,8 +8,11 @@ from duopoly.app.errors import DamageError
 from duopoly.settings import Settings, SettingsError
 from duopoly.world.perturb import Change, PerturbationError, read_change
 
-FORMAT = 2
-"""Version of everything that is kept on disk; another one is refused."""
+FORMAT = 3
+"""Version of everything that is kept on disk; another one is refused.
+
+Format 2 kept actions clipped to the action space, so that what drew them could not be told.
+"""
 
 
 MAX_SEED = 2**31 - 1
@@ -72,7 +75,10 @@ def read_record(values: object, kinds: dict[str, type]) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DamageError("holds no record")
     if values.get("format") != FORMAT:
-        raise DamageError(f"format is {values.get('format')!r}, this version reads {FORMAT}")
+        raise DamageError(
+            f"format is {values.get('format')!r}, this version reads {FORMAT}: start the run anew, "
+            f"or use the version that wrote it"
+        )
     if odd := set(values) ^ set(kinds):
         raise DamageError(f"unknown or missing: {', '.join(sorted(odd))}")
     for name, kind in kinds.items():

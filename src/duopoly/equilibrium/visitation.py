@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from duopoly.networks import Normaliser
-from duopoly.types import Rollouts, Transitions
+from duopoly.types import Rollouts, Transitions, clip_action
 
 
 def maximum_mean_discrepancy(x: Float[Array, "N d"], y: Float[Array, "N d"]) -> Float[Array, ""]:
@@ -50,7 +50,7 @@ def visitation_distance(
 
     def draw(key: Array, obs: Array, action: Array, valid: Array) -> Float[Array, "N features"]:
         rows = jax.random.categorical(key, jnp.where(valid, 0.0, -jnp.inf), shape=(num_samples,))
-        pairs = jnp.concatenate([obs[rows], jnp.clip(action[rows], -1.0, 1.0)], axis=1)
+        pairs = jnp.concatenate([obs[rows], clip_action(action[rows])], axis=1)
         return jax.vmap(inputs)(pairs)
 
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), imagined)

@@ -16,6 +16,7 @@ from duopoly.model.loss import Bounds, gaussian
 from duopoly.model.outcomes import Outcomes, Unknown, init_outcomes
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import ModelSettings
+from duopoly.types import clip_action
 
 OUTCOMES: Final = 2**32 - 1
 """Folded into the key of the members: far from the numbers that splitting it counts."""
@@ -78,7 +79,7 @@ def features(
     ensemble: Ensemble, obs: Float[Array, " obs"], action: Float[Array, " act"]
 ) -> Float[Array, " features"]:
     """Returns the network's normalised input for one (obs, action), the action in policy units."""
-    return ensemble.inputs(jnp.concatenate([obs, jnp.clip(action, -1.0, 1.0)]))
+    return ensemble.inputs(jnp.concatenate([obs, clip_action(action)]))
 
 
 def predict(

@@ -29,7 +29,7 @@ from duopoly.model.outcomes import Unknown, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
-from duopoly.types import Transitions
+from duopoly.types import Transitions, clip_action
 
 Tree = TypeVar("Tree")
 
@@ -152,7 +152,7 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     margin = clip_sigmas * moments(value, data.valid)[1]
     valid = data.valid[:, None]
     outcomes = ensemble.outcomes
-    inputs = jnp.concatenate([data.obs, data.action], axis=-1)
+    inputs = jnp.concatenate([data.obs, clip_action(data.action)], axis=-1)
     return Ensemble(
         members=ensemble.members,
         inputs=Normaliser.of(inputs, data.valid, ensemble.inputs.angles),

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
-from duopoly.types import Transitions
+from duopoly.types import Transitions, clip_action
 
 
 class Unknown(NamedTuple):
@@ -84,7 +84,9 @@ def measure_outcomes(outcomes: Outcomes, data: Transitions, clip_sigmas: float) 
     """Takes the normalisers, the range of rewards and the share of ends from the data."""
     valid, reward = data.valid, data.reward[:, None]
     margin = clip_sigmas * moments(reward, valid)[1][0]
-    content = jnp.concatenate([data.obs, data.action, data.next_obs - data.obs], axis=1)
+    content = jnp.concatenate(
+        [data.obs, clip_action(data.action), data.next_obs - data.obs], axis=1
+    )
     return Outcomes(
         members=outcomes.members,
         inputs=Normaliser.of(content, valid),
@@ -183,4 +185,4 @@ def _see(
     next_obs: Float[Array, " obs"],
 ) -> Float[Array, " features"]:
     """The networks' normalised input; the change tells more than next_obs where it is small."""
-    return outcomes.inputs(jnp.concatenate([obs, jnp.clip(action, -1.0, 1.0), next_obs - obs]))
+    return outcomes.inputs(jnp.concatenate([obs, clip_action(action), next_obs - obs]))

@@ -79,7 +79,7 @@ class Step(NamedTuple):
 
     obs: Float[np.ndarray, " obs"]
     action: Float[np.ndarray, " act"]
-    """In policy units, clipped."""
+    """In policy units, as the policy drew it; the world got it clipped to [-1, 1]."""
     reward: float
     next_obs: Float[np.ndarray, " obs"]
     terminated: bool
@@ -240,9 +240,9 @@ def rollout(
             raise DivergedError(
                 "the policy's action is not finite or beyond belief", index, num_used
             )
-        action = action.clip(-1.0, 1.0).astype(np.float32)
+        action = action.astype(np.float32)
         next_obs, reward, terminated, truncated, num_made = _step(
-            env, task, seed, index, spec.to_env_units(action)
+            env, task, seed, index, spec.to_env_units(action.clip(-1.0, 1.0))
         )
         num_used += num_made
         if reason := alarm.reason() or _unbelievable(next_obs, reward):
