@@ -77,6 +77,23 @@ def test_members_differ_before_and_after_the_fit(untrained: ModelState) -> None:
                     assert float(jnp.abs(weight[i] - weight[j]).max()) > 1e-3
 
 
+def test_many_refits_of_the_same_data_never_make_them_worse() -> None:
+    rng = np.random.default_rng(0)
+    obs, action = rng.normal(size=(600, 3)), rng.uniform(-1.0, 1.0, (600, 2))
+    push = np.append(action, action[:, :1] * action[:, 1:], axis=1)
+    rows = (obs, action, obs[:, 0], obs + np.sin(obs) * push)
+    no = jnp.zeros(600, bool)
+    data = Transitions(*(jnp.asarray(x, jnp.float32) for x in rows), no, no, jnp.asarray(600))
+    settings = ModelSettings(num_members=2, hidden=(32, 32), learning_rate=0.04, batch_size=60)
+    state = init_model(jax.random.key(0), 3, 2, (0, 1, 2), settings)
+    losses = []
+    for key in jax.random.split(jax.random.key(1), 26):
+        state, info = fit_model(key, state, data, settings, 60)
+        losses.append(float(jnp.mean(info.loss)))
+    assert max(losses[5:]) < min(losses[:2])
+    assert max(losses[-8:]) < min(losses[4:8])
+
+
 def test_padding_changes_nothing(untrained: ModelState) -> None:
     state, info = fit_model(jax.random.key(1), untrained, linear_world(300), SETTINGS, 3)
     padded = linear_world(300, num_padding=77)

@@ -78,12 +78,7 @@ def linear_model(data: Transitions, settings: ModelSettings) -> ModelState:
     num_outputs = 2 if settings.loss == "squared" else 4
     linear = eqx.filter_vmap(lambda k: MLP(k, (3, num_outputs), "relu"))(keys)
     ensemble = eqx.tree_at(lambda e: e.members, state.ensemble, linear)
-    networks = eqx.tree_at(
-        lambda n: n.dynamics, state.opt_state.mu, jax.tree.map(jnp.zeros_like, linear)
-    )
-    opt_state = state.opt_state._replace(mu=networks, nu=networks)
-    ensemble = measure(ensemble, data, 100.0)
-    return ModelState(ensemble, opt_state, jnp.ones((), jnp.int32))
+    return ModelState(measure(ensemble, data, 100.0), jnp.ones((), jnp.int32))
 
 
 def answers(state: ModelState, data: Transitions) -> np.ndarray:

@@ -41,19 +41,23 @@ class Progress(NamedTuple):
     """Epochs made."""
 
 
-Player = tuple[Networks, optax.OptState]
-Epoch = Callable[[Player, Key[Array, ""], Int[Array, ""]], tuple[Player, Float[Array, ""]]]
+Descent = tuple[Networks, optax.OptState]
+Epoch = Callable[[Descent, Key[Array, ""], Int[Array, ""]], tuple[Descent, Float[Array, ""]]]
 
 
 def descend(
     key: Key[Array, ""],
-    player: Player,
+    networks: Networks,
     rows: Rows,
     objective: Objective,
     settings: ModelSettings,
     num_epochs: int,
-) -> tuple[Player, Progress]:
-    """Fits one member to the rows; the step size falls along half a cosine to a hundredth."""
+) -> tuple[Networks, Progress]:
+    """Fits one member to the rows; the step size falls along half a cosine to a hundredth.
+
+    Adam's moments begin anew with the step size. Those of the last fit belong to steps a hundred
+    times as small: kept, they make refits of the same data worse and worse (docs/tuning.md).
+    """
     optimiser = optax.scale_by_adam()
     num_batches = -(-rows.num_valid // settings.batch_size)
     is_row = jnp.arange(rows.rows.shape[0]) < rows.num_valid
@@ -61,7 +65,7 @@ def descend(
     def step_size(progress: Array) -> Float[Array, ""]:
         return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
 
-    def epoch(player: Player, key: Array, index: Array) -> tuple[Player, Float[Array, ""]]:
+    def epoch(descent: Descent, key: Array, index: Array) -> tuple[Descent, Float[Array, ""]]:
         batch, _ = random_batches(key, is_row, settings.batch_size)
 
         def step(i: Array, carry: tuple) -> tuple:
@@ -72,32 +76,33 @@ def descend(
             networks = jax.tree.map(lambda p, u: p - rate * u, networks, updates)
             return networks, opt_state, total + loss
 
-        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*player, 0.0))
+        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*descent, 0.0))
         return (networks, opt_state), total / num_batches
 
     keys = jax.random.split(key, num_epochs)
+    start = networks, optimiser.init(networks)
     if objective.holdout_fn is None:
-        return _all_epochs(keys, player, epoch)
-    return _until_stale(keys, player, epoch, objective.holdout_fn, settings.patience)
+        return _all_epochs(keys, start, epoch)
+    return _until_stale(keys, start, epoch, objective.holdout_fn, settings.patience)
 
 
 def _all_epochs(
-    keys: Key[Array, " epochs"], player: Player, epoch: Epoch
-) -> tuple[Player, Progress]:
-    def one(player: Player, now: tuple[Array, Array]) -> tuple[Player, Float[Array, ""]]:
-        return epoch(player, *now)
+    keys: Key[Array, " epochs"], start: Descent, epoch: Epoch
+) -> tuple[Networks, Progress]:
+    def one(descent: Descent, now: tuple[Array, Array]) -> tuple[Descent, Float[Array, ""]]:
+        return epoch(descent, *now)
 
-    player, losses = jax.lax.scan(one, player, (keys, jnp.arange(len(keys))))
-    return player, Progress(losses[-1], jnp.asarray(jnp.nan), jnp.asarray(len(keys)))
+    (networks, _), losses = jax.lax.scan(one, start, (keys, jnp.arange(len(keys))))
+    return networks, Progress(losses[-1], jnp.asarray(jnp.nan), jnp.asarray(len(keys)))
 
 
 def _until_stale(
     keys: Key[Array, " epochs"],
-    player: Player,
+    start: Descent,
     epoch: Epoch,
     holdout_fn: Callable[[Networks], Float[Array, ""]],
     patience: int,
-) -> tuple[Player, Progress]:
+) -> tuple[Networks, Progress]:
     """Stops after ``patience`` epochs without a lower error; what had the lowest is kept.
 
     Under ``vmap`` the loop runs while any member goes on, and the others stay as they are.
@@ -108,15 +113,15 @@ def _until_stale(
         return (done < len(keys)) & (done - best_at < patience)
 
     def once(carry: tuple) -> tuple:
-        done, best_at, player, best, lowest, _ = carry
-        player, loss = epoch(player, keys[done], done)
-        error = holdout_fn(player[0])
+        done, best_at, descent, best, lowest, _ = carry
+        descent, loss = epoch(descent, keys[done], done)
+        error = holdout_fn(descent[0])
         is_better = error < lowest  # never, where the error is not a number
-        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), player, best)
+        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), descent[0], best)
         best_at = jnp.where(is_better, done + 1, best_at)
-        return done + 1, best_at, player, best, jnp.where(is_better, error, lowest), loss
+        return done + 1, best_at, descent, best, jnp.where(is_better, error, lowest), loss
 
     zero, infinity = jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
-    start = (zero, zero, player, player, infinity, jnp.zeros(()))
-    done, _, _, best, lowest, loss = jax.lax.while_loop(goes_on, once, start)
+    begin = (zero, zero, start, start[0], infinity, jnp.zeros(()))
+    done, _, _, best, lowest, loss = jax.lax.while_loop(goes_on, once, begin)
     return best, Progress(loss, lowest, done)

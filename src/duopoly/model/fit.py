@@ -10,7 +10,6 @@ from typing import Final, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.model.descent import Networks, Progress, descend
@@ -41,7 +40,6 @@ class ModelState(eqx.Module):
     """What the model player carries from round to round."""
 
     ensemble: Ensemble
-    opt_state: optax.OptState
     num_fits: Int[Array, ""]
 
 
@@ -75,10 +73,7 @@ def init_model(
     and cosine of ``angles``.
     """
     ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, unknown, angles)
-    opt_state = jax.vmap(optax.scale_by_adam().init)(
-        eqx.filter(networks_of(ensemble), eqx.is_array)
-    )
-    return ModelState(ensemble, opt_state, jnp.zeros((), jnp.int32))
+    return ModelState(ensemble, jnp.zeros((), jnp.int32))
 
 
 @eqx.filter_jit
@@ -92,9 +87,9 @@ def fit_model(
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
-    The step size falls along half a cosine to a hundredth, anew in every fit. A member whose
-    parameters or loss turn non-finite keeps those it came with. A ``tilt`` of the loss is that of
-    a model which leads.
+    Adam begins anew in every fit, its step size to fall along half a cosine to a hundredth. A
+    member whose parameters or loss turn non-finite keeps those it came with. A ``tilt`` of the loss
+    is that of a model which leads.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     lesson = lesson_of(ensemble, data)
@@ -105,28 +100,25 @@ def fit_model(
     proximal = jnp.where(state.num_fits > 0, settings.proximal, 0.0)
 
     def fit_member(
-        key: Array,
-        player: tuple[Networks, optax.OptState],
-        anchor: Gaussian | None,
-        slope: MLP | None,
-    ) -> tuple[tuple[Networks, optax.OptState], Progress]:
+        key: Array, networks: Networks, anchor: Gaussian | None, slope: MLP | None
+    ) -> tuple[Networks, Progress]:
         drawn = resample(jax.random.fold_in(key, BOOTSTRAP), rows) if settings.bootstrap else rows
         objective = objective_of(ensemble, lesson, held, anchor, proximal)
         if tilt is not None and slope is not None:
-            objective = tilted(objective, Tilt(slope, tilt.pull), player[0].dynamics)
-        return descend(key, player, drawn, objective, settings, num_epochs)
+            objective = tilted(objective, Tilt(slope, tilt.pull), networks.dynamics)
+        return descend(key, networks, drawn, objective, settings, num_epochs)
 
-    before = (networks_of(ensemble), state.opt_state)
+    before = networks_of(ensemble)
     keys = jax.random.split(key, ensemble.num_members)
     slope = None if tilt is None else tilt.slope
     fitted, progress = jax.vmap(fit_member)(keys, before, anchor, slope)
     is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
     if held is not None:
         is_refused |= ~jnp.isfinite(progress.holdout_error)
-    members, opt_state = select(is_refused, before, fitted)
+    members = select(is_refused, before, fitted)
     num_steps = jnp.max(progress.num_epochs) * -(-rows.num_valid // settings.batch_size)
     info = FitInfo(progress.loss, num_steps, is_refused, *progress[1:])
-    return ModelState(with_networks(ensemble, members), opt_state, state.num_fits + 1), info
+    return ModelState(with_networks(ensemble, members), state.num_fits + 1), info
 
 
 @eqx.filter_jit
