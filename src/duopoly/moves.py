@@ -25,9 +25,14 @@ from duopoly.model.fit import ModelState, fit_model, init_model, measure
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import Tilt
 from duopoly.model.outcomes import Unknown
-from duopoly.networks import Normaliser
 from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import PolicyState, improve_policy, init_policy_player
+from duopoly.policy.improve import (
+    PolicyState,
+    fix_inputs,
+    improve_policy,
+    init_policy_player,
+    renew_inputs,
+)
 from duopoly.report import Metrics
 from duopoly.schedule import Leader
 from duopoly.settings import Degree, ModelSettings, Settings
@@ -117,7 +122,7 @@ def collect(
     """Lets the policy act in the real world, and remembers what happened.
 
     Rounds end at fixed counts of steps: what one could not use of an action's repeats, the next one
-    gets. The first collection also fixes how the policy normalises its observations.
+    gets. The first collection tells the policy player in which units to see the world.
     """
     collection = game.settings.collection
     planned = collection.steps_per_round if state.round else collection.initial_steps
@@ -140,7 +145,7 @@ def collect(
         state, env_steps=env_steps, buffer=state.buffer.add(gathered.episodes)
     )
     if state.round == 0:
-        state = with_policy(state, normalise_inputs(before.policy, fresh_data(game, state)))
+        state = with_policy(state, fix_inputs(before.policy, recent_data(game, state)))
     seen = report.of_collection(gathered, game.task, env_steps)
     return state, seen | report.of_planning(acting.planned)
 
@@ -170,12 +175,15 @@ def fit(
 def improve(
     key: Key[Array, ""], game: Game, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
-    """Lets the policy player take its steps in the model; a planner has none to take."""
+    """Lets the policy player take its steps in the model; a planner has none to take.
+
+    Before the first it renews how it normalises its observations, and stays the same function.
+    """
     if game.settings.policy.plans:
         return state, {}
     world = learned_world(game, before)
     starts = start_states(game, state)
-    policy = before.policy
+    policy = renew_inputs(before.policy, recent_data(game, state))
     evidence = evidence_of(game, before, state) if leads(game, Leader.POLICY) else None
     infos, foreseen = [], []
     for step, key_step in enumerate(jax.random.split(key, game.settings.policy.steps.at(degree))):
@@ -280,6 +288,11 @@ def fresh_data(game: Game, state: GameState) -> Transitions:
     return state.buffer.latest_round(longest + game.task.action_repeat - 1)
 
 
+def recent_data(game: Game, state: GameState) -> Transitions:
+    """Returns the newest transitions, as many as the model's window holds."""
+    return state.buffer.latest(game.settings.model.window)
+
+
 def start_states(game: Game, state: GameState) -> Starts:
     """Returns where imagination may start."""
     initial = state.buffer.starts[-MAX_STARTS:]
@@ -295,9 +308,3 @@ def start_states(game: Game, state: GameState) -> Starts:
 def with_policy(state: GameState, policy: PolicyState) -> GameState:
     """Returns the state with its policy player renewed."""
     return dataclasses.replace(state, players=Players(policy, state.players.model))
-
-
-def normalise_inputs(player: PolicyState, data: Transitions) -> PolicyState:
-    """Fixes the policy's normaliser to the statistics of the data."""
-    inputs = Normaliser.of(data.obs, data.valid, player.policy.inputs.angles)
-    return eqx.tree_at(lambda p: p.policy.inputs, player, inputs)

@@ -82,6 +82,17 @@ class Normaliser(eqx.Module):
         mean, std = moments(x, valid)
         return Normaliser(mean, jnp.where(std == 0.0, 1.0, std), angles)
 
+    def renewed(self, x: Float[Array, "N feature"], valid: Bool[Array, " N"]) -> "Normaliser":
+        """Measures the valid rows anew; of a feature that is constant there, what was known stays.
+
+        A standard deviation of zero says nothing of how the feature will vary when it does again.
+        """
+        mean, std = moments(x, valid)
+        varies = std > 0.0
+        return Normaliser(
+            jnp.where(varies, mean, self.mean), jnp.where(varies, std, self.std), self.angles
+        )
+
     def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " seen"]:
         normal = (x - self.mean) / self.std
         if not self.angles:
@@ -94,6 +105,24 @@ class Normaliser(eqx.Module):
     def invert(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
         """Returns features in their own units again."""
         return x * self.std + self.mean
+
+
+def rebase(network: MLP, old: Normaliser, new: Normaliser) -> MLP:
+    """Returns a network of ``new`` inputs, the same function as ``network`` of the ``old`` ones.
+
+        W'_i = W_i σ'_i / σ_i,   b' = b + Σ_i W_i (μ'_i − μ_i) / σ_i
+
+    with W_i the weights of feature i; exact but for rounding. Angles are seen the same by both.
+    """
+    first = network.layers[0]
+    scale, shift = new.std / old.std, (new.mean - old.mean) / old.std
+    if old.angles:
+        angles = jnp.asarray(old.angles)
+        scale, shift = scale.at[angles].set(1.0), shift.at[angles].set(0.0)
+    of_features, of_cosines = jnp.split(first.weight, [scale.shape[0]])
+    weight = jnp.concatenate([of_features * scale[:, None], of_cosines])
+    bias = first.bias + shift @ of_features
+    return eqx.tree_at(lambda n: (n.layers[0].weight, n.layers[0].bias), network, (weight, bias))
 
 
 def moments(

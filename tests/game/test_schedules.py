@@ -11,9 +11,16 @@ from probes import POINT, TINY
 from duopoly import game, moves
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
-from duopoly.moves import Game, GameState, fresh_data, knowledge_of, start_states
+from duopoly.moves import (
+    Game,
+    GameState,
+    fresh_data,
+    knowledge_of,
+    recent_data,
+    start_states,
+)
 from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import PolicyState, improve_policy
+from duopoly.policy.improve import PolicyState, improve_policy, renew_inputs
 from duopoly.schedule import (
     ALGORITHMS,
     BR,
@@ -52,7 +59,7 @@ def improved_against(
     """Repeat a policy move by hand, against a model of our choice."""
     arena = Game(POINT, TINY, SEED)
     world = LearnedWorld(model.ensemble, knowledge_of(POINT), TINY.robustness)
-    policy = before.players.policy
+    policy = renew_inputs(before.players.policy, recent_data(arena, after))
     _, key = keys_of_round(index)
     for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
         policy, _ = improve_policy(key_step, policy, world, start_states(arena, after), TINY)

@@ -20,7 +20,7 @@ class GaussianPolicy(eqx.Module):
     network: MLP
     log_std: Float[Array, " act"]
     inputs: Normaliser
-    """Fixed once the first data are in: a later change would move the policy behind its back."""
+    """Renewed with the network (`rebase`), so that the policy does not move behind its back."""
 
     def __call__(
         self, obs: Float[Array, " obs"]

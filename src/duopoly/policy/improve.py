@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
-from duopoly.networks import random_batches
+from duopoly.networks import Normaliser, random_batches, rebase
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.natural_gradient import natural_gradient_step
 from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
@@ -20,7 +20,7 @@ from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.trust_region import trust_region_step
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
 from duopoly.settings import ImaginationSettings, Improver, PolicySettings, Settings
-from duopoly.types import Rollouts
+from duopoly.types import Rollouts, Transitions
 
 STEPS: Final[Mapping[Improver, Callable]] = {
     "npg": natural_gradient_step,
@@ -71,6 +71,36 @@ def init_policy_player(
         policy,
         init_value(key_value, obs_dim + len(angles), settings.value),
         init_optimiser(policy, settings),
+    )
+
+
+def fix_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
+    """Returns the player that sees the world in units of its first data.
+
+    The networks stay as they were drawn, so the function changes: little, as its mean begins near
+    zero everywhere.
+    """
+    inputs = Normaliser.of(seen.obs, seen.valid, state.policy.inputs.angles)
+    return eqx.tree_at(lambda s: s.policy.inputs, state, inputs)
+
+
+@jax.jit
+def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
+    """Returns the same policy and value function, in units of what has been seen since.
+
+    Without it, inputs that were rare in the first data come in many standard deviations, where
+    tanh is flat. Adam's moments stay: in m/√v the units of a weight cancel.
+    """
+    old = state.policy.inputs
+    new = old.renewed(seen.obs, seen.valid)
+    return eqx.tree_at(
+        lambda s: (s.policy.inputs, s.policy.network, s.value.function.network),
+        state,
+        (
+            new,
+            rebase(state.policy.network, old, new),
+            rebase(state.value.function.network, old, new),
+        ),
     )
 
 
