@@ -22,7 +22,7 @@ from duopoly.model.imagine import imagine
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.natural_gradient import natural_gradient_step
 from duopoly.policy.surrogate import Samples, log_probs, objective
-from duopoly.settings import ModelSettings, PolicySettings, RobustnessSettings
+from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.types import Transitions
 
 OBS, ACTION = 12, 3  # those of Hopper-v5 with its x-velocity
@@ -82,7 +82,7 @@ def imagine_path() -> Path:
 
     @jax.jit
     def run(key: jax.Array) -> object:
-        world = LearnedWorld(ensemble, knowledge, RobustnessSettings())
+        world = LearnedWorld(ensemble, knowledge)
         return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))

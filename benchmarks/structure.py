@@ -26,7 +26,6 @@ from duopoly.model.fit import fit_model, init_model
 from duopoly.moves import knowledge_of
 from duopoly.networks import moments
 from duopoly.presets import preset
-from duopoly.settings import RobustnessSettings
 from duopoly.types import Episode, Transitions
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import collect
@@ -69,7 +68,7 @@ def errors(
         key_init, spec.obs_dim, spec.action_dim, task.learned, settings, angles=task.angles
     )
     model, _ = fit_model(key_fit, model, fitted, settings, settings.epochs.convergence)
-    world = LearnedWorld(model.ensemble, knowledge_of(task), RobustnessSettings())
+    world = LearnedWorld(model.ensemble, knowledge_of(task))
     return [
         float(open_loop_error(key_replay, world, left, scale, (SEGMENTS, HORIZON))[-1])
         for scale in scales

@@ -18,9 +18,10 @@ from jaxtyping import Array, Key
 from duopoly import report
 from duopoly.acting import Actor, gaussian_actor, planning_actor
 from duopoly.equilibrium.credit import Evidence
+from duopoly.equilibrium.gaps import imagine_policy, mean_return
 from duopoly.equilibrium.model_leader import model_term, share_of_gradient
 from duopoly.equilibrium.policy_leader import policy_term
-from duopoly.model.dynamics import Knowledge, LearnedWorld
+from duopoly.model.dynamics import Knowledge, LearnedWorld, robust_world
 from duopoly.model.fit import ModelState, fit_model, init_model, measure
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import Tilt
@@ -56,6 +57,7 @@ class Purpose(enum.IntEnum):
     START = 0
     ROUND = 1
     LEADER = 2
+    OBJECTIVE = 3
 
 
 def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
@@ -181,7 +183,8 @@ def improve(
     """
     if game.settings.policy.plans:
         return state, {}
-    world = learned_world(game, before)
+    learned = learned_world(game, before)
+    world = robust_world(learned, game.settings.robustness)
     starts = start_states(game, state)
     policy = renew_inputs(before.policy, recent_data(game, state))
     evidence = evidence_of(game, before, state) if leads(game, Leader.POLICY) else None
@@ -201,10 +204,26 @@ def improve(
             f"{game.task.name}"
         )
     metrics = report.of_improvement(infos, policy.policy)
+    metrics |= objective_elsewhere(game, before, state, learned, starts)
     if foreseen:
         shares = [float(info.implicit_norm / info.step.gradient_norm) for info in infos]
         metrics |= report.of_leader(foreseen, shares)
     return with_policy(state, policy), metrics
+
+
+def objective_elsewhere(
+    game: Game, before: Players, state: GameState, world: LearnedWorld, starts: Starts
+) -> Metrics:
+    """Returns J(π, M̂) where the policy player's own imagination does not tell it.
+
+    Because that starts amid the data, or ends where the members disagree.
+    """
+    settings = game.settings
+    if settings.imagination.start_from_data == 0.0 and settings.robustness.max_disagreement == 0.0:
+        return {}
+    key = jax.random.fold_in(key_of(game.seed, Purpose.OBJECTIVE), state.round)
+    rollouts = imagine_policy(key, before.policy.policy, world, starts, settings)
+    return {"game/policy_objective": float(mean_return(rollouts))}
 
 
 def foresee_as_model(
@@ -217,6 +236,7 @@ def foresee_as_model(
     # In the units of the loss to be minimised: those of the data, measured anew.
     ensemble = measure(before.model.ensemble, data, settings.model.clip_sigmas)
     world = eqx.tree_at(lambda w: w.ensemble, learned_world(game, before), ensemble)
+    world = robust_world(world, settings.robustness)
     evidence = evidence_of(game, before, state)
     slope, info = model_term(
         key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
@@ -235,7 +255,8 @@ def leads(game: Game, leader: Leader) -> bool:
 def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
     """Returns the newest real data of the policy, as many rows as a later round collects."""
     num_rows = -(-game.settings.collection.steps_per_round // game.task.action_repeat)
-    return Evidence(state.buffer.latest_round(num_rows), before.policy.policy)
+    fresh = state.buffer.latest_rounds(1, num_rows)
+    return Evidence(fresh, before.policy.policy, recent_data(game, state))
 
 
 def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
@@ -250,15 +271,16 @@ def actor(game: Game, players: Players, *, deterministic: bool) -> Actor:
     Gaussian policy, and so explores. ``deterministic`` leaves out the noise that explores.
     """
     if game.settings.policy.plans and int(players.model.num_fits) > 0:
-        world, num_actions = learned_world(game, players), game.task.spec.action_dim
+        world = robust_world(learned_world(game, players), game.settings.robustness)
+        num_actions = game.task.spec.action_dim
         return planning_actor(world, num_actions, game.settings, deterministic=deterministic)
     return gaussian_actor(numpy_policy(players.policy.policy), deterministic=deterministic)
 
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:
-    """Returns the simulator that the policy player plays in."""
+    """Returns what the model player says of the world; what a policy player adds is left out."""
     knowledge = knowledge_of(game.task, game.settings.model)
-    return LearnedWorld(players.model.ensemble, knowledge, game.settings.robustness)
+    return LearnedWorld(players.model.ensemble, knowledge)
 
 
 def unknown_of(task: Task, settings: ModelSettings) -> Unknown:
@@ -285,7 +307,7 @@ def fresh_data(game: Game, state: GameState) -> Transitions:
     """Returns D_k, the latest collection, padded to the length of the longest one."""
     collection = game.settings.collection
     longest = max(collection.initial_steps, collection.steps_per_round)
-    return state.buffer.latest_round(longest + game.task.action_repeat - 1)
+    return state.buffer.latest_rounds(1, longest + game.task.action_repeat - 1)
 
 
 def recent_data(game: Game, state: GameState) -> Transitions:
@@ -298,11 +320,11 @@ def start_states(game: Game, state: GameState) -> Starts:
     initial = state.buffer.starts[-MAX_STARTS:]
     padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
     padded[: len(initial)] = initial
-    return Starts(
-        jnp.asarray(padded),
-        jnp.asarray(len(initial)),
-        state.buffer.latest(game.settings.model.window),
-    )
+    collection, num_rounds = game.settings.collection, game.settings.imagination.start_rounds
+    longest = max(collection.initial_steps, collection.steps_per_round)
+    num_rows = longest + (num_rounds - 1) * collection.steps_per_round + game.task.action_repeat - 1
+    recent = state.buffer.latest_rounds(num_rounds, num_rows)
+    return Starts(jnp.asarray(padded), jnp.asarray(len(initial)), recent)
 
 
 def with_policy(state: GameState, policy: PolicyState) -> GameState:

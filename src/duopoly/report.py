@@ -44,7 +44,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "model/reward_error": "squared error of a learned reward on the latest data, before fitting "
     "them, in variances of the rewards fitted so far",
     "model/termination_error": "logistic loss of a learned termination on them, in nats",
-    "imagined/return_mean": "mean imagined return at the last policy step",
+    "imagined/return_mean": "mean imagined return at the last policy step, bonus left out",
     "imagined/return_spread": "standard deviation of its mean over the members",
     "imagined/ep_len_mean": "mean imagined length in actions",
     "imagined/terminated_share": "share of imagined rollouts that terminated",
@@ -55,7 +55,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "policy/backtracks": "times that TRPO shortened a step, mean over the round",
     "policy/refused_steps": "policy steps refused: a number broke down, or TRPO found none",
     "policy/num_steps": "policy steps taken or refused",
-    "planner/return_mean": "discounted return that the planner foresaw at each action collected",
+    "planner/return_mean": "discounted return the planner expected at each action, bonus included",
     "train/std": "mean standard deviation of the policy, in policy units",
     "train/entropy": "entropy of the policy's actions",
     "train/refused_value_fits": "fits of the value function that turned non-finite",

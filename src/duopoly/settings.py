@@ -170,6 +170,8 @@ class ImaginationSettings(_Checked):
     """Actions per rollout."""
     start_from_data: float = _between(0.0, 1.0, 0.0)
     """Share of rollouts that start at any recent observation instead of an episode's first."""
+    start_rounds: int = _at_least(1, 1)
+    """Latest collections from which those observations are drawn: 1 is µ of the last policy."""
 
 
 @dataclasses.dataclass(frozen=True)

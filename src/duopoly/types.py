@@ -56,6 +56,13 @@ class Prediction(NamedTuple):
     """The world ends at next_obs."""
     truncated: Bool[jax.Array, "E B"]
     """The simulator does not trust itself beyond next_obs; the world would go on."""
+    bonus: Float[jax.Array, "E B"] | None = None
+    """What the policy player grants itself beside the reward; None: nothing."""
+
+    @property
+    def pay(self) -> Float[jax.Array, "E B"]:
+        """What the policy player maximises: the reward and its own bonus."""
+        return self.reward if self.bonus is None else self.reward + self.bonus
 
 
 class Rollouts(NamedTuple):
@@ -68,6 +75,13 @@ class Rollouts(NamedTuple):
     terminated: Bool[jax.Array, "E B T"]
     truncated: Bool[jax.Array, "E B T"]
     valid: Bool[jax.Array, "E B T"]
+    bonus: Float[jax.Array, "E B T"] | None = None
+
+    @property
+    def pay(self) -> Float[jax.Array, "E B T"]:
+        """What the policy player maximises, nothing for padding."""
+        pay = self.reward if self.bonus is None else self.reward + self.bonus
+        return jnp.where(self.valid, pay, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,8 +132,8 @@ def test_the_policy_gap_is_what_the_steps_gain(player: PolicyState, data: Transi
     world, starts = PerfectPoint(2), starts_of(data)
     none = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=0))
     many = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=15))
-    assert float(policy_gap(KEY, player, world, starts, none)) == 0.0
-    assert float(policy_gap(KEY, player, world, starts, many)) > 1.0
+    assert float(policy_gap(KEY, player, world, world, starts, none)) == 0.0
+    assert float(policy_gap(KEY, player, world, world, starts, many)) > 1.0
 
 
 def test_real_return_counts_whole_episodes_to_the_horizon_of_imagination(

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from duopoly.equilibrium.credit import Evidence, credits
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.model_leader import model_term
-from duopoly.equilibrium.policy_leader import policy_term, with_members
+from duopoly.equilibrium.policy_leader import policy_term
 from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts, imagine
@@ -29,7 +29,6 @@ from duopoly.settings import (
     ImaginationSettings,
     LeaderSettings,
     PolicySettings,
-    RobustnessSettings,
     Settings,
     ValueSettings,
 )
@@ -260,9 +259,9 @@ def scene() -> Scene:
     player = eqx.tree_at(lambda p: p.value.function.network.layers[-1].weight, player, last)
     return Scene(
         player,
-        LearnedWorld(ensemble, KNOWN, RobustnessSettings()),
+        LearnedWorld(ensemble, KNOWN),
         Starts(data.obs, jnp.asarray(NUM), data),
-        Evidence(data, player.policy),
+        Evidence(data, player.policy, data),
         x,
         y,
     )
@@ -288,7 +287,7 @@ def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
             s.world.ensemble.members,
             (parameters[:, :3], parameters[:, 3]),
         )
-        world = with_members(s.world, members)
+        world = s.world.with_members(members)
         return jnp.mean(temporal_differences(key, value_of(s.player), world, rollouts, 0.9))
 
     def answer(share: np.ndarray) -> np.ndarray:
@@ -322,7 +321,7 @@ def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
 
     @jax.jit
     def worth(members: MLP) -> Array:
-        world = with_members(s.world, members)
+        world = s.world.with_members(members)
         delta = temporal_differences(key, value_of(s.player), world, rollouts, 0.9)
         return advantages(delta, rollouts, 0.9).reshape(-1)
 

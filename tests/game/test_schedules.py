@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game, moves
+from duopoly import game, moves, observe
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
 from duopoly.moves import (
@@ -36,7 +36,7 @@ from duopoly.schedule import (
     Schedule,
     check_players,
 )
-from duopoly.settings import Degree, Improver, SettingsError
+from duopoly.settings import Degree, Improver, RobustnessSettings, Settings, SettingsError
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect
 
@@ -58,7 +58,7 @@ def improved_against(
 ) -> PolicyState:
     """Repeat a policy move by hand, against a model of our choice."""
     arena = Game(POINT, TINY, SEED)
-    world = LearnedWorld(model.ensemble, knowledge_of(POINT), TINY.robustness)
+    world = LearnedWorld(model.ensemble, knowledge_of(POINT))
     policy = renew_inputs(before.players.policy, recent_data(arena, after))
     _, key = keys_of_round(index)
     for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
@@ -251,3 +251,50 @@ def test_real_actions_are_what_the_policy_drew(schedule: Schedule) -> None:
     assert np.mean(np.abs(action) > 1.0) > 0.2
     np.testing.assert_allclose(np.mean(z**2), 1.0, atol=0.2)
     np.testing.assert_allclose(np.mean(z), 0.0, atol=0.15)
+
+
+def test_what_a_policy_player_adds_to_the_world_is_hidden_from_those_who_observe_it() -> None:
+    """A bonus or a limit changes how a policy learns, and nothing that is measured of it."""
+    state = play_rounds(PAL, 2)[-1].state
+
+    def observed(**robustness: float) -> dict[str, float]:
+        settings = dataclasses.replace(TINY, robustness=RobustnessSettings(**robustness))
+        arena = Game(POINT, settings, SEED)
+        confronted = observe.confront(jax.random.key(0), arena, state.players, state)
+        _, seen = moves.improve(jax.random.key(1), arena, state.players, state, Degree.CONSERVATIVE)
+        return confronted | {"game/policy_objective": seen["game/policy_objective"]}
+
+    plain = observed()
+    assert observed(disagreement_bonus=50.0) == pytest.approx(plain, rel=1e-5)
+    limited = observed(max_disagreement=1e-6)
+    # Measured on rollouts of its own, from the same first observations.
+    assert limited.pop("game/policy_objective") == pytest.approx(
+        plain.pop("game/policy_objective"), rel=0.5
+    )
+    assert limited == plain
+
+
+@pytest.mark.parametrize("robustness", [{"disagreement_bonus": 50.0}, {"max_disagreement": 1e-6}])
+def test_a_policy_player_learns_from_what_it_adds(robustness: dict[str, float]) -> None:
+    state = play_rounds(PAL, 2)[-1].state
+
+    def improved(settings: Settings) -> PolicyState:
+        arena = Game(POINT, settings, SEED)
+        key = jax.random.key(1)
+        after, _ = moves.improve(key, arena, state.players, state, Degree.STEP)
+        return after.players.policy
+
+    robust = dataclasses.replace(TINY, robustness=RobustnessSettings(**robustness))
+    assert not same(improved(TINY), improved(robust))
+
+
+def test_recent_starts_are_of_the_latest_collections() -> None:
+    state = play_rounds(PAL, 3)[-1].state
+    obs = state.buffer.obs
+    assert len(state.buffer) > 2 * 60  # the model's window reaches further back
+    for num_rounds in (1, 2):
+        imagination = dataclasses.replace(TINY.imagination, start_rounds=num_rounds)
+        settings = dataclasses.replace(TINY, imagination=imagination)
+        recent = start_states(Game(POINT, settings, SEED), state).recent
+        assert int(recent.num_valid) == 60 * num_rounds
+        np.testing.assert_array_equal(recent.obs[: 60 * num_rounds], obs[-60 * num_rounds :])

@@ -10,7 +10,7 @@ from duopoly.model.ensemble import init_ensemble
 from duopoly.model.imagine import Starts, draw_starts, imagine
 from duopoly.moves import knowledge_of
 from duopoly.policy.gaussian import init_policy, numpy_policy, sample
-from duopoly.settings import ModelSettings, PolicySettings, RobustnessSettings
+from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect
 
@@ -69,7 +69,7 @@ def test_nothing_is_valid_after_a_terminal_step() -> None:
 def test_members_live_in_worlds_of_their_own() -> None:
     settings = ModelSettings(num_members=3, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
+    world = LearnedWorld(ensemble, knowledge_of(POINT))
     obs = jnp.broadcast_to(jnp.array([0.1, 0.2, 3.0]), (3, 1, 3))
     next_obs, reward, terminated, _ = world(KEY, obs, jnp.full((3, 1, 2), 0.5))
     assert next_obs.shape == (3, 1, 3)
@@ -82,7 +82,7 @@ def test_members_live_in_worlds_of_their_own() -> None:
 def test_actions_beyond_the_bounds_act_as_the_bounds() -> None:
     settings = ModelSettings(num_members=2, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
+    world = LearnedWorld(ensemble, knowledge_of(POINT))
     obs = jnp.zeros((2, 1, 3))
     for at_bound, beyond in [(1.0, 7.0), (-1.0, -3.0)]:
         for a, b in zip(

@@ -25,7 +25,7 @@ from duopoly.model.outcomes import (
     outcome_targets,
 )
 from duopoly.moves import knowledge_of, unknown_of
-from duopoly.settings import ModelSettings, RobustnessSettings
+from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
 
 SETTINGS = ModelSettings(
@@ -132,7 +132,7 @@ def test_what_is_known_is_not_learned_unless_asked_for(forced: str) -> None:
     data = point_data()
     ensemble = measure(ensemble, data._replace(terminated=data.terminated | True), 2.0)
     knowledge = knowledge_of(POINT, settings)
-    world = LearnedWorld(ensemble, knowledge, RobustnessSettings())
+    world = LearnedWorld(ensemble, knowledge)
     obs = jnp.tile(jnp.array([0.5, 0.5, 3.0]), (2, 4, 1))
     answer = world(jax.random.key(0), obs, jnp.zeros((2, 4, 2)))
     known = jax.vmap(jax.vmap(point_reward))(obs, obs[:, :, :2], answer.next_obs)
@@ -142,7 +142,6 @@ def test_what_is_known_is_not_learned_unless_asked_for(forced: str) -> None:
         LearnedWorld(
             init_ensemble(jax.random.key(0), 3, 2, (0, 1), SETTINGS),
             knowledge,
-            RobustnessSettings(),
         )
 
 
@@ -158,7 +157,7 @@ def test_a_likelihood_model_draws_what_comes_next() -> None:
     last = eqx.tree_at(lambda layer: layer.bias, last, last.bias.at[:, 2:].set(raw))
     ensemble = eqx.tree_at(lambda e: e.members.layers[-1], ensemble, last)
     obs, action = jnp.ones((2, 4_000, 3)), jnp.zeros((2, 4_000, 2))
-    world = LearnedWorld(ensemble, knowledge_of(POINT), RobustnessSettings())
+    world = LearnedWorld(ensemble, knowledge_of(POINT))
     drawn = world(jax.random.key(3), obs, action).next_obs
     mean = predict(ensemble, obs, action)
     np.testing.assert_array_equal(mean, np.tile(mean[:1, :1], (2, 4_000, 1)))

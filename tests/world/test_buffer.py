@@ -34,10 +34,25 @@ def test_the_latest_are_padded_with_zeros() -> None:
     assert many.num_valid == 5
     assert many.num_valid.dtype == np.int32
     assert all(isinstance(array, jax.Array) for array in many)
-    fresh = buffer.latest_round(8)
+    fresh = buffer.latest_rounds(1, 8)
     np.testing.assert_array_equal(fresh.obs[:, 0], [10, 11, 0, 0, 0, 0, 0, 0])
     assert fresh.num_valid == 2
     assert Buffer.empty(2, 1, 5).latest(3).num_valid == 0
+
+
+def test_the_latest_rounds_leave_out_what_came_before() -> None:
+    buffer = Buffer.empty(2, 1, 9).add([episode(0, 4)]).add([episode(10, 2), episode(20, 1)])
+    buffer = buffer.add([episode(30, 3)])
+    np.testing.assert_array_equal(buffer.sizes, [3, 3, 3])  # the oldest row has left
+    assert buffer.num_fresh == 3
+    for num_rounds, firsts in ((1, [30]), (2, [10, 20, 30]), (5, [1, 10, 20, 30])):
+        found = buffer.latest_rounds(num_rounds, 12)
+        assert found.num_valid == min(3 * num_rounds, 9)
+        assert set(firsts) <= set(np.asarray(found.obs[: int(found.num_valid), 0]))
+    np.testing.assert_array_equal(buffer.latest_rounds(2, 4).obs[:, 0], [20, 30, 31, 32])
+    np.testing.assert_array_equal(buffer.add([episode(40, 20)]).sizes, [9])
+    np.testing.assert_array_equal(buffer.add([]).sizes, [3, 3, 3, 0])
+    assert Buffer.empty(2, 1, 9).num_fresh == 0
 
 
 def test_starts_are_first_observations() -> None:
@@ -53,7 +68,7 @@ def test_a_buffer_comes_back_exactly() -> None:
     for name, array in buffer.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
         assert again.arrays()[name].dtype == array.dtype
-    np.testing.assert_array_equal(again.latest_round(9).obs, buffer.latest_round(9).obs)
+    np.testing.assert_array_equal(again.latest_rounds(1, 9).obs, buffer.latest_rounds(1, 9).obs)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +80,11 @@ def test_a_buffer_comes_back_exactly() -> None:
         ("next_obs", np.full((3, 2), np.nan, np.float32), "not finite"),
         ("first", np.zeros(3), "first is float64"),
         ("capacity", np.array(2), "capacity of 2"),
-        ("num_fresh", np.array(4), "4 of them fresh"),
+        ("capacity", np.array([7]), r"capacity is int64 \(1,\)"),
+        ("sizes", np.array([4]), "do not add up to its 3"),
+        ("sizes", np.array([4, -1]), "do not add up to its 3"),
+        ("sizes", np.array(3), r"sizes is int64 \(\)"),
+        ("sizes", np.array([3.0]), "sizes is float64"),
     ],
 )
 def test_foreign_arrays_are_refused(name: str, array: np.ndarray, words: str) -> None:

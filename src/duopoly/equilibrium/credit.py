@@ -12,10 +12,14 @@ from duopoly.types import Transitions
 
 
 class Evidence(NamedTuple):
-    """Real transitions in the order in which they happened, and the policy that took them."""
+    """What a leader knows of the real world."""
 
     data: Transitions
+    """Transitions of one policy, in the order in which they happened."""
     policy: GaussianPolicy
+    """The policy that took them."""
+    fitted: Transitions
+    """All that the model was fitted to."""
 
 
 def credits(

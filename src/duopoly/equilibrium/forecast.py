@@ -63,7 +63,7 @@ def temporal_differences(
 
     predicted = dynamics(key, flat(obs), flat(action))
     next_obs = predicted.next_obs.reshape(obs.shape)
-    reward = predicted.reward.reshape(valid.shape[:3])
+    reward = predicted.pay.reshape(valid.shape[:3])
     next_value = jnp.where(rollouts.terminated, 0.0, value_fn(next_obs))
     delta = reward + discount * next_value - value_fn(obs)
     return jnp.where(rollouts.valid, delta, 0.0)

@@ -40,19 +40,21 @@ def policy_gap(
     key: Key[Array, ""],
     player: PolicyState,
     dynamics: Dynamics,
+    practice: Dynamics,
     starts: Starts,
     settings: Settings,
 ) -> Float[Array, ""]:
-    """Returns ε_π from below: what further policy steps would still gain in the model.
+    """Returns what further policy steps would still gain in the model: a lower bound of ε_π.
 
-    ``evaluation.gap_steps`` steps are taken by a copy of the player; before and after, J(π, M̂) is
-    measured from the same states with the same noise.
+    ``evaluation.gap_steps`` steps are taken by a copy of the player in ``practice``, the model as
+    the player plays in it; before and after, J(π, M̂) is measured in ``dynamics``, the model itself,
+    from the same states with the same noise.
     """
     key_measure, key_steps = jax.random.split(key)
     improved = player
     for key_step in jax.random.split(key_steps, settings.evaluation.gap_steps):
         # The last argument is spelled out, as in the move itself: else it would compile again.
-        improved, _ = improve_policy(key_step, improved, dynamics, starts, settings, None)
+        improved, _ = improve_policy(key_step, improved, practice, starts, settings, None)
     before, after = (
         mean_return(imagine_policy(key_measure, policy, dynamics, starts, settings))
         for policy in (player.policy, improved.policy)

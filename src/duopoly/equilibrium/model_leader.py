@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.credit import Evidence, credited
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
-from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses, with_members
+from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
 from duopoly.equilibrium.response import foresee
-from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.imagine import Starts
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.gaussian import kl_divergence
@@ -33,7 +33,7 @@ from duopoly.types import Rollouts, Transitions
 def model_term(
     key: Key[Array, ""],
     player: PolicyState,
-    world: LearnedWorld,
+    world: LearnedWorld | RobustWorld,
     starts: Starts,
     evidence: Evidence,
     settings: Settings,
@@ -51,7 +51,7 @@ def model_term(
     obs = rollouts.obs.reshape(-1, rollouts.obs.shape[-1])[rows(0)]
 
     def advantage_fn(members: MLP) -> Float[Array, "E B T"]:
-        changed = with_members(world, members)
+        changed = world.with_members(members)
         delta = temporal_differences(key_predict, value_of(player), changed, rollouts, discount)
         return advantages(delta, rollouts, discount)
 
@@ -95,7 +95,9 @@ def imagined_samples(
 
 
 @eqx.filter_jit
-def share_of_gradient(term: MLP, world: LearnedWorld, data: Transitions) -> Float[Array, ""]:
+def share_of_gradient(
+    term: MLP, world: LearnedWorld | RobustWorld, data: Transitions
+) -> Float[Array, ""]:
     """Returns ‖term‖ / ‖∇_M ℓ + term‖ at the model as it is."""
 
     def loss_fn(members: MLP) -> Float[Array, ""]:

@@ -21,7 +21,7 @@ from duopoly.equilibrium.credit import Evidence, credited
 from duopoly.equilibrium.curvature import gauss_newton_product
 from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
 from duopoly.equilibrium.response import foresee
-from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import inputs_and_targets
@@ -45,16 +45,16 @@ class LeaderInfo(NamedTuple):
 def policy_term(
     key: Key[Array, ""],
     player: PolicyState,
-    world: LearnedWorld,
+    world: LearnedWorld | RobustWorld,
     starts: Starts,
     evidence: Evidence,
     settings: Settings,
 ) -> tuple[Samples, LeaderInfo]:
     """Returns the real samples whose surrogate's gradient is the implicit term.
 
-    In units of return per step, like that of J(π, M̂) itself. ``starts.recent`` is what the model
-    was fitted to: there the curvature of its loss is measured. ``evidence`` is of the policy whose
-    influence is asked.
+    In units of return per step, like that of J(π, M̂) itself. The curvature of the model's loss is
+    measured on what it was fitted to, ``evidence.fitted``; ``evidence.data`` are of the policy
+    whose influence is asked.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     rollouts = forecast(key_imagine, player, world, starts, settings)
@@ -62,12 +62,13 @@ def policy_term(
     answer, rebuild = flatten_members(world)
 
     def return_fn(members: Float[Array, " P"]) -> Float[Array, ""]:
-        changed = with_members(world, rebuild(members))
+        changed = world.with_members(rebuild(members))
         delta = temporal_differences(key_predict, value_of(player), changed, rollouts, discount)
         return jnp.sum(weight * delta) / jnp.maximum(jnp.sum(weight), 1e-8)
 
-    batch, _ = random_batches(key_rows, starts.recent.valid, settings.leader.num_samples)
-    fitted = jax.tree.map(lambda z: z[batch(0)], inputs_and_targets(world.ensemble, starts.recent))
+    batch, _ = random_batches(key_rows, evidence.fitted.valid, settings.leader.num_samples)
+    seen = inputs_and_targets(world.ensemble, evidence.fitted)
+    fitted = jax.tree.map(lambda z: z[batch(0)], seen)
     loss = loss_on(fitted, rebuild)
 
     def follower_loss_fn(share: Float[Array, " N"], members: Float[Array, " P"]) -> Array:
@@ -103,15 +104,10 @@ def loss_on(
 
 
 def flatten_members(
-    world: LearnedWorld,
+    world: LearnedWorld | RobustWorld,
 ) -> tuple[Float[Array, " P"], Callable[[Float[Array, " P"]], MLP]]:
     """Returns the parameters of all members as one vector, and the way back."""
     return ravel_pytree(world.ensemble.members)
-
-
-def with_members(world: LearnedWorld, members: MLP) -> LearnedWorld:
-    """Returns the world that other networks would make of it."""
-    return eqx.tree_at(lambda w: w.ensemble.members, world, members)
 
 
 def answers(members: MLP, x: Float[Array, "N features"]) -> Float[Array, "E N learned"]:

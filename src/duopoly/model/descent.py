@@ -80,7 +80,7 @@ def descend(
         return (networks, opt_state), total / num_batches
 
     keys = jax.random.split(key, num_epochs)
-    start = networks, optimiser.init(networks)
+    start = networks, optimiser.init(eqx.filter(networks, eqx.is_array))
     if objective.holdout_fn is None:
         return _all_epochs(keys, start, epoch)
     return _until_stale(keys, start, epoch, objective.holdout_fn, settings.patience)

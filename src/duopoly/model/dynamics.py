@@ -1,4 +1,8 @@
-"""The learned world: the ensemble's predictions, completed by what is known without learning."""
+"""The learned world: the ensemble's predictions, completed by what is known without learning.
+
+Whoever observes the game sees this world. The policy player may make more of it (Eq. 17): a
+`RobustWorld`, in which disagreement of the members earns a bonus, or ends imagination.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.model.ensemble import Ensemble, disagreement, predict
 from duopoly.model.outcomes import Unknown, foresee
+from duopoly.networks import MLP
 from duopoly.settings import RobustnessSettings
 from duopoly.types import Prediction
 
@@ -32,11 +37,10 @@ class Knowledge:
 
 
 class LearnedWorld(eqx.Module):
-    """The simulator the policy player plays in: one world per ensemble member."""
+    """What the model player says of the world: one world per ensemble member."""
 
     ensemble: Ensemble
     knowledge: Knowledge = eqx.field(static=True)
-    robustness: RobustnessSettings = eqx.field(static=True)
 
     def __check_init__(self) -> None:
         outcomes, known = self.ensemble.outcomes, self.knowledge
@@ -71,14 +75,11 @@ class LearnedWorld(eqx.Module):
             learned = foresee(key_end, self.ensemble.outcomes, obs, action, next_obs)
             reward = learned[0] if self.knowledge.reward_fn is None else reward
             terminated = learned[1] if self.knowledge.terminated_fn is None else terminated
-        truncated = jnp.zeros(terminated.shape, bool)
-        robust = self.robustness
-        if robust.disagreement_bonus != 0.0 or robust.max_disagreement > 0.0:
-            spread = disagreement(self.ensemble, obs, action)
-            reward = reward + robust.disagreement_bonus * spread
-            if robust.max_disagreement > 0.0:
-                truncated = spread > robust.max_disagreement
-        return Prediction(next_obs, reward, terminated, truncated)
+        return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
+
+    def with_members(self, members: MLP) -> "LearnedWorld":
+        """Returns the world that other networks would make of it."""
+        return eqx.tree_at(lambda w: w.ensemble.members, self, members)
 
     def _complete(
         self,
@@ -97,3 +98,46 @@ class LearnedWorld(eqx.Module):
         if known.terminated_fn is not None:
             terminated = known.terminated_fn(obs, action, next_obs)
         return next_obs, jnp.asarray(reward, obs.dtype), jnp.asarray(terminated, bool)
+
+
+class RobustWorld(eqx.Module):
+    """A learned world as the policy player plays in it: what its members disagree on counts."""
+
+    world: LearnedWorld
+    settings: RobustnessSettings = eqx.field(static=True)
+
+    @property
+    def num_members(self) -> int:
+        """Size of the axis E."""
+        return self.world.num_members
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Of the learned world."""
+        return self.world.ensemble
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        obs: Float[Array, "E B obs"],
+        action: Float[Array, "E B act"],
+    ) -> Prediction:
+        """Returns what the learned world answers, with a bonus and an end for disagreement."""
+        told = self.world(key, obs, action)
+        spread = disagreement(self.ensemble, obs, action)
+        if self.settings.disagreement_bonus != 0.0:
+            told = told._replace(bonus=self.settings.disagreement_bonus * spread)
+        if self.settings.max_disagreement > 0.0:
+            told = told._replace(truncated=spread > self.settings.max_disagreement)
+        return told
+
+    def with_members(self, members: MLP) -> "RobustWorld":
+        """Returns the world that other networks would make of it."""
+        return RobustWorld(self.world.with_members(members), self.settings)
+
+
+def robust_world(world: LearnedWorld, settings: RobustnessSettings) -> LearnedWorld | RobustWorld:
+    """Returns the world for the policy player to improve itself in: as it is, or a robust one."""
+    if settings.disagreement_bonus == 0.0 and settings.max_disagreement == 0.0:
+        return world
+    return RobustWorld(world, settings)

@@ -34,12 +34,13 @@ class Dynamics(Protocol):
 
 
 class Starts(NamedTuple):
-    """Where rollouts may start: the real world's initial observations and its recent data."""
+    """Where rollouts may start: first observations of real episodes, and any of recent ones."""
 
     initial: Float[Array, "K obs"]
     """First observations of episodes, padded; only the first ``num_initial`` rows are data."""
     num_initial: Int[Array, ""]
     recent: Transitions
+    """The latest collections, of the policies of now and of just before."""
 
 
 def draw_starts(
@@ -71,8 +72,9 @@ def imagine(
     ) -> tuple[tuple[Array, Array], Rollouts]:
         (obs, valid), (key_act, key_world) = carry, keys
         action = act(key_act, obs)
-        next_obs, reward, terminated, truncated = dynamics(key_world, obs, action)
-        seen = Rollouts(obs, action, reward, next_obs, terminated, truncated, valid)
+        told = dynamics(key_world, obs, action)
+        next_obs, reward, terminated, truncated, bonus = told
+        seen = Rollouts(obs, action, reward, next_obs, terminated, truncated, valid, bonus)
         return (next_obs, valid & ~terminated & ~truncated), seen
 
     keys = jax.random.split(key, 2 * horizon)

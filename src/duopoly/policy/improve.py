@@ -44,7 +44,7 @@ class ImprovementInfo(NamedTuple):
     """What is observed of one policy step."""
 
     imagined_return: Float[Array, " E"]
-    """J(π, M̂) before the step, undiscounted, per member."""
+    """Before the step, per member: the rewards of a rollout, undiscounted, bonus left out."""
     imagined_length: Float[Array, ""]
     """Mean number of actions until termination or the end of imagination."""
     terminated_share: Float[Array, ""]
@@ -187,8 +187,7 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
     if settings.robustness.cvar_alpha == 1.0:
         return valid
     discount = settings.policy.discount ** jnp.arange(rollouts.reward.shape[2])
-    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
-    return_ = jnp.mean(reward @ discount, axis=1)
+    return_ = jnp.mean(rollouts.pay @ discount, axis=1)
     share = tail_weights(return_, settings.robustness.cvar_alpha) * return_.shape[0]
     return valid * share[:, None, None]
 
@@ -216,7 +215,6 @@ def estimate_advantages(
 
     Padding earns nothing: the task's reward may be undefined where its world has ended.
     """
-    reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     value = evaluate_value(state.value.function, state.policy, rollouts.obs)
     last = evaluate_value(state.value.function, state.policy, rollouts.next_obs[:, :, -1:])
     next_value = jnp.concatenate([value[:, :, 1:], last], axis=2)
@@ -227,7 +225,7 @@ def estimate_advantages(
         )
 
     advantage = jax.vmap(jax.vmap(one))(
-        reward, value, next_value, rollouts.terminated, rollouts.truncated
+        rollouts.pay, value, next_value, rollouts.terminated, rollouts.truncated
     )
     return advantage, advantage + value
 

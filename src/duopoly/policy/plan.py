@@ -114,7 +114,7 @@ def plan_returns(
         obs, reward, goes_on, is_trusted, total = carry
         key, action, discount = now
         told = dynamics(key, obs, jnp.broadcast_to(action, (*shape, action.shape[1])))
-        reward = jnp.where(is_trusted, told.reward, reward)
+        reward = jnp.where(is_trusted, told.pay, reward)
         total = total + discount * jnp.where(goes_on, reward, 0.0)
         goes_on = goes_on & ~(told.terminated & is_trusted)
         return (told.next_obs, reward, goes_on, is_trusted & ~told.truncated, total), None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from duopoly.types import Episode, Transitions
 
@@ -29,9 +29,9 @@ class Buffer:
     terminated: Bool[np.ndarray, " N"]
     first: Bool[np.ndarray, " N"]
     """Which transitions begin an episode."""
+    sizes: Int[np.ndarray, " K"]
+    """Transitions held of each collection, oldest first: what each `add` brought."""
     capacity: int
-    num_fresh: int
-    """Length of the newest part: what the latest `add` brought (D_k of the game's round k)."""
 
     @classmethod
     def empty(cls, obs_dim: int, action_dim: int, capacity: int) -> "Buffer":
@@ -39,10 +39,16 @@ class Buffer:
         obs = np.zeros((0, obs_dim), np.float32)
         action = np.zeros((0, action_dim), np.float32)
         reward, flags = np.zeros(0, np.float32), np.zeros(0, bool)
-        return cls(obs, action, reward, obs, flags, flags, capacity, num_fresh=0)
+        sizes = np.zeros(0, np.int64)
+        return cls(obs, action, reward, obs, flags, flags, sizes, capacity)
 
     def __len__(self) -> int:
         return len(self.obs)
+
+    @property
+    def num_fresh(self) -> int:
+        """Length of the newest part, that of the latest `add` (D_k of the game's round k)."""
+        return int(self.sizes[-1:].sum())
 
     def add(self, episodes: Sequence[Episode]) -> "Buffer":
         """The buffer after one collection."""
@@ -65,16 +71,16 @@ class Buffer:
             next_obs=newest(self.next_obs, [episode.next_obs for episode in episodes]),
             terminated=newest(self.terminated, terminated),
             first=newest(self.first, first),
-            num_fresh=min(num_new, self.capacity),
+            sizes=_newest_sizes(np.append(self.sizes, num_new), self.capacity),
         )
 
     def latest(self, size: int) -> Transitions:
         """The newest transitions, padded with zeros to exactly ``size`` rows."""
         return self._newest(min(size, len(self)), size)
 
-    def latest_round(self, size: int) -> Transitions:
-        """Those of the latest collection only, the newest ``size`` of them, padded likewise."""
-        return self._newest(min(size, self.num_fresh), size)
+    def latest_rounds(self, num_rounds: int, size: int) -> Transitions:
+        """Those of the latest collections only, the newest ``size`` of them, padded likewise."""
+        return self._newest(min(size, int(self.sizes[-num_rounds:].sum())), size)
 
     @property
     def starts(self) -> Float[np.ndarray, "K obs"]:
@@ -93,8 +99,8 @@ class Buffer:
             "next_obs": self.next_obs,
             "terminated": self.terminated,
             "first": self.first,
+            "sizes": self.sizes,
             "capacity": np.array(self.capacity, np.int64),
-            "num_fresh": np.array(self.num_fresh, np.int64),
         }
 
     @classmethod
@@ -112,8 +118,8 @@ class Buffer:
             next_obs=arrays["next_obs"],
             terminated=arrays["terminated"],
             first=arrays["first"],
+            sizes=arrays["sizes"],
             capacity=int(arrays["capacity"]),
-            num_fresh=int(arrays["num_fresh"]),
         )
 
     def _newest(self, count: int, size: int) -> Transitions:
@@ -133,6 +139,13 @@ class Buffer:
         )
 
 
+def _newest_sizes(sizes: np.ndarray, capacity: int) -> np.ndarray:
+    """What is left of collections of these sizes, oldest first, when the oldest rows leave."""
+    num_newer = np.cumsum(sizes[::-1])[::-1] - sizes
+    left = np.clip(capacity - num_newer, 0, sizes)
+    return left[np.flatnonzero(num_newer < capacity)[:1].sum() :]
+
+
 _KINDS: dict[str, tuple[type, bool]] = {
     "obs": (np.float32, True),
     "action": (np.float32, True),
@@ -145,7 +158,7 @@ _KINDS: dict[str, tuple[type, bool]] = {
 
 
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
-    names = (*_KINDS, "capacity", "num_fresh")
+    names = (*_KINDS, "sizes", "capacity")
     if missing := [name for name in names if name not in arrays]:
         raise BufferFormatError(f"buffer lacks {', '.join(missing)}")
     num_rows = len(arrays["obs"])
@@ -162,9 +175,13 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
     obs, next_obs = arrays["obs"], arrays["next_obs"]
     if next_obs.shape != obs.shape:
         raise BufferFormatError(f"buffer's next_obs has shape {next_obs.shape}, obs {obs.shape}")
-    capacity, num_fresh = int(arrays["capacity"]), int(arrays["num_fresh"])
-    if not 0 <= num_fresh <= num_rows <= capacity:
-        raise BufferFormatError(
-            f"buffer holds {num_rows} transitions, {num_fresh} of them fresh, "
-            f"at a capacity of {capacity}"
-        )
+    sizes, capacity = arrays["sizes"], arrays["capacity"]
+    for name, array, shape in (("sizes", sizes, "collections,"), ("capacity", capacity, "")):
+        if array.dtype != np.int64 or array.ndim != (1 if shape else 0):
+            raise BufferFormatError(
+                f"buffer's {name} is {array.dtype} {array.shape}, expected int64 ({shape})"
+            )
+    if (sizes < 0).any() or (sizes > num_rows).any() or sizes.sum() != num_rows:
+        raise BufferFormatError(f"buffer's sizes do not add up to its {num_rows} transitions")
+    if not num_rows <= int(capacity):
+        raise BufferFormatError(f"buffer holds {num_rows} transitions at a capacity of {capacity}")
