@@ -98,7 +98,7 @@ def compare_visits(
 
 
 def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
-    """Measures what the policy player could still gain in the model (ε_π, Eq. 5)."""
+    """Measures what a few policy steps would still gain in the model: at most ε_π (Eq. 5)."""
     players = state.players
     settings = game.settings
     is_measured = settings.evaluation.gap_steps > 0 and not settings.policy.plans

@@ -65,7 +65,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/leader_loss": "what the schedule's leader minimises",
     "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
     "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
-    "game/policy_gap": "ε_π: return that more policy steps would gain in the model, at least",
+    "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
     "leader/cg_residual": "relative residual of the solve for the implicit term",
     "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
     "leader/implicit_share": "norm of the implicit term over that of the leader's whole gradient",

@@ -19,7 +19,7 @@ MAX_PANELS: Final = 12
 
 GAPS: Final = {
     "game/model_objective": "ε_M: error on fresh data",
-    "game/policy_gap": "ε_π: further steps would gain",
+    "game/policy_gap": "further steps gain (≤ ε_π)",
     "game/return_gap": "imagined − real return",
     "game/visitation_distance": "imagined to real visitation (MMD)",
     "model/open_loop_error": "open-loop error",

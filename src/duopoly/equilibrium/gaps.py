@@ -1,4 +1,4 @@
-"""The gaps of an approximate equilibrium: ε_π, and J(π, M̂) − J(π, M) (Theorem 1, Eq. 5).
+"""The gaps of an approximate equilibrium: of ε_π a lower bound, and J(π, M̂) − J(π, M) (Eq. 5).
 
 ε_M, the model's error on the policy's own data before it fits them, falls off in the fit itself.
 """

@@ -1,8 +1,8 @@
-"""How far apart two visitation distributions are: the transfer term of Theorem 1 (Eq. 5).
+"""How far apart a policy's visits in the world and in the model are: D(µ^π_M, µ^π_M̂).
 
-    D(µ^π_M, µ^π_M̂)
-
-measured as maximum mean discrepancy, since samples are all there is of either distribution.
+Measured as maximum mean discrepancy, since samples are all there is of either distribution. It is
+that of the policy that plays. The transfer term of Theorem 1 (Eq. 5) is the optimal policy's, which
+nobody can sample.
 """
 
 import equinox as eqx
