@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duopoly.theory import bounds as claims
-from duopoly.theory.bounds import BOUNDS, Situation
+from duopoly.theory.bounds import BOUNDS, TRIED, Situation
 from duopoly.theory.families import FAMILIES, dirichlet
 from duopoly.theory.mdp import MDP, objective, occupancy
-from duopoly.theory.search import worst_case
+from duopoly.theory.search import refutations, worst_case
 from duopoly.theory.sweep import TOLERANCE, Sweep, random_situations, sweep
 
-NAMES = [bound.name for bound in BOUNDS]
+NAMES = [bound.name for bound in TRIED]
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def found() -> Sweep:
 
 
 def test_no_violation_in_ten_thousand_games(found: Sweep) -> None:
-    assert found.left.shape == (len(BOUNDS), 10_000)
-    np.testing.assert_array_equal(found.violations, 0)
+    assert found.left.shape == (len(TRIED), 10_000)
+    np.testing.assert_array_equal(found.violations[: len(BOUNDS)], 0)
     assert (found.num_finite > 9_500).all()
 
 
@@ -101,7 +101,8 @@ def two_ends(
 
     policy = np.zeros((1, 3, num_actions))
     policy[..., 0] = 1.0
-    return Situation(world(real), world(model), policy, np.ones(1), np.full(1, 0.1))
+    shared = world(model)
+    return Situation(world(real), shared, policy, np.ones(1), np.full(1, 0.1), shared)
 
 
 @pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
@@ -137,6 +138,124 @@ def test_theorem_1_is_attained_where_the_model_never_shows_the_way() -> None:
     regret = claims.regret(everywhere)
     np.testing.assert_allclose(regret, claims.equilibrium_bound(everywhere), rtol=1e-12)
     np.testing.assert_allclose(regret, 0.9 / (1 - 0.9), rtol=1e-12)
+
+
+def chances(real: tuple[float, float], model: tuple[float, float], discount: float) -> Situation:
+    """Actions a and b of a start, each good for ever with a chance, or bad; π takes a."""
+    truth, told = (np.array([[0.0, p, 1.0 - p] for p in one]) for one in (real, model))
+    return claims.everywhere(two_ends(truth, told, discount, num_actions=2))
+
+
+STEP = 1e-5
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
+def test_theorem_1_is_attained_by_its_model_term_alone(discount: float) -> None:
+    s = chances((0.5, 0.5 + STEP), (0.5 + STEP, 0.5 + STEP), discount)
+    np.testing.assert_allclose(claims.policy_gap(s), 0.0, atol=1e-12)
+    np.testing.assert_allclose(claims.transfer(s), 0.0, atol=1e-12)
+    regret = claims.regret(s)
+    np.testing.assert_allclose(regret, discount * STEP / (1 - discount), rtol=1e-6)
+    np.testing.assert_allclose(regret, claims.sharp_bound(s), rtol=1e-5)
+
+
+def test_theorem_1_is_attained_by_its_policy_gap_alone() -> None:
+    s = chances((0.2, 0.7), (0.2, 0.7), 0.9)
+    np.testing.assert_allclose(claims.policy_gap(s), claims.regret(s), rtol=1e-12)
+    np.testing.assert_allclose(claims.sharp_bound(s), claims.regret(s), rtol=1e-12)
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize(
+    ("real", "model", "size"),
+    [
+        ((0.5, 0.5 + STEP), (0.5, 0.5 + STEP), (1, 0, 0)),  # ε_π: the leader errs
+        ((0.5, 0.5 + STEP), (0.5 + STEP, 0.5 + STEP), (0, 1, 0)),  # M̂ promises too much of π
+        ((0.5, 0.5 + STEP), (0.5, 0.5), (0, 0, 1)),  # and too little of π*
+        ((0.5, 0.5 + 2 * STEP), (0.5 + STEP, 0.5 + STEP), (0, 1, 1)),
+    ],
+)
+def test_every_term_of_the_leaders_bound_is_needed(real, model, size, discount: float) -> None:
+    s = chances(real, model, discount)
+    mine, best = claims.answers(s)
+    terms = np.array(
+        [
+            claims.leader_gap(mine, best),
+            claims.simulation_stopped(mine),
+            claims.simulation_stopped(best),
+        ]
+    )[:, 0]
+    unit = discount * STEP / (1 - discount)
+    np.testing.assert_allclose(terms / unit, size, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(claims.leader_bound(s), claims.regret(s), rtol=1e-4)
+
+
+def two_stories(discount: float, wage: float, fall: float, swap: float) -> Situation:
+    """Two good states in which a stays and earns the wage, b changes over and earns 1; and a pit.
+
+    One model is right about a, and says that b nearly always stays; the other says that b falls
+    into the pit with some chance, and is a little wrong about a.
+    """
+
+    def world(stay: np.ndarray, change: np.ndarray) -> MDP:
+        transition = np.zeros((1, 3, 2, 3))
+        transition[0, :2, 0, :2], transition[0, :2, 1] = stay, change
+        transition[0, :2, 0, 2] = 1.0 - stay.sum(axis=1)
+        transition[0, 2, :, 2] = 1.0
+        reward = np.array([[[wage, 1.0], [wage, 1.0], [0.0, 0.0]]])
+        return MDP(transition, reward, np.array([[0.5, 0.5, 0.0]]), np.array([discount]))
+
+    over = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    hold = np.array([[1.0 - swap, swap, 0.0], [swap, 1.0 - swap, 0.0]])
+    into_pit = (1.0 - fall) * over + fall * np.eye(3)[2]
+    policy = np.zeros((1, 3, 2))
+    policy[..., 0] = 1.0
+    return Situation(
+        real=world(np.eye(2), over),
+        model=world(np.eye(2), hold),
+        policy=policy,
+        reward_max=np.ones(1),
+        radius=np.ones(1),
+        rival=world(0.99 * np.eye(2), into_pit),
+    )
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
+def test_what_is_said_of_pal_does_not_follow_from_theorem_1(discount: float) -> None:
+    """The right side is 0, and the regret comes as near to γ R_max/(1−γ) as one likes."""
+    fall = 1.0 - 1e-6
+    wage = (1 - discount) / (1 - discount * (1 - fall)) + 1e-9
+    s = two_stories(discount, wage, fall, swap=1e-9)
+    mine, best = claims.answers(s)
+    np.testing.assert_array_equal(mine.model.transition, s.model.transition)
+    np.testing.assert_array_equal(best.model.transition, s.rival.transition)
+    for policy in np.eye(2)[np.array(list(np.ndindex(2, 2, 2)))]:  # PAL's solution, of all
+        other = claims.answer(s, policy[None])
+        other_gain = objective(other.model, other.policy) - objective(mine.model, mine.policy)
+        assert (other_gain <= 1e-9).all()
+    np.testing.assert_allclose(claims.claimed_bound(s), 0.0, atol=1e-9)
+    np.testing.assert_allclose(claims.regret(s), discount / (1 - discount), rtol=1e-5)
+    np.testing.assert_allclose(claims.regret(s), claims.policy_gap(mine), rtol=1e-9)
+    assert (claims.regret(s) <= claims.leader_bound(s)).all()
+
+
+def test_the_search_finds_games_that_refute_the_claim() -> None:
+    (find,) = refutations((0.5,), num_restarts=64, num_steps=200)
+    s = find.situation
+    assert (claims.regret(s._replace(radius=np.ones(1))) > claims.claimed_bound(s)).all()
+    assert find.ratio > 1.0
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
+def test_undiscounted_lemma_is_attained_in_the_limit(discount: float) -> None:
+    s = chances((0.5, 0.5), (0.5 + STEP, 0.5), discount)
+    horizon = round(1 / (1 - discount))
+    np.testing.assert_array_equal(claims.num_steps(s), horizon)
+    gap = claims.finite_gap(s)
+    np.testing.assert_allclose(gap, STEP * (horizon - 1), rtol=1e-6)
+    np.testing.assert_allclose(gap, claims.finite_sharp(s), rtol=1e-6)
+    usual = claims.finite_divergence(s)
+    np.testing.assert_allclose(gap / usual, (horizon - 1) / horizon, rtol=1e-6)
 
 
 def test_search_finds_how_tight_a_bound_is() -> None:

@@ -1,7 +1,8 @@
 """Lemma 1 and Theorem 1 with their constants: each side of each inequality is a function.
 
 `docs/theory.md` proves them. Throughout, rewards lie in [0, R_max] and belong to (s, a), d is the
-normalised discounted occupancy, and ε_M = E_{d^π_M}[KL(P ‖ P̂)] (Definition 1).
+normalised discounted occupancy, and ε_M = E_{d^π_M}[KL(P ‖ P̂)] (Definition 1). The undiscounted
+forms are over T steps, T = 1/(1−γ) rounded: as many as a discounted trajectory has on average.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 from jaxtyping import Float
 
 from duopoly.theory.distances import expected, kl_divergence, total_variation
+from duopoly.theory.finite_horizon import mean_occupancy, total_reward
 from duopoly.theory.mdp import (
     MDP,
     Numbers,
@@ -33,13 +35,15 @@ class Situation(NamedTuple):
     reward_max: Float[Numbers, " N"]
     radius: Float[Numbers, " N"]
     """α: how far from π the local version looks, as a share of the actions, in (0, 1]."""
+    rival: MDP
+    """Another model: where the policy leads, the follower's class is {model, rival}."""
 
 
 Side = Callable[[Situation], Float[Numbers, " N"]]
 
 
 class Bound(NamedTuple):
-    """A claim that ``left`` never exceeds ``right``."""
+    """A claim that ``left`` never exceeds ``right``; all but `CLAIM` are proved."""
 
     name: str
     source: str
@@ -130,6 +134,36 @@ def trajectory_divergence(s: Situation) -> Float[Numbers, " N"]:
     return s.real.discount / (1.0 - s.real.discount) * model_loss(s)
 
 
+def num_steps(s: Situation) -> Float[Numbers, " N"]:
+    """T = 1/(1−γ), rounded: the horizon of the undiscounted forms."""
+    return namespace(s.policy).round(1.0 / (1.0 - s.real.discount))
+
+
+def finite_gap(s: Situation) -> Float[Numbers, " N"]:
+    """|J_T(π, M) − J_T(π, M̂)|, undiscounted."""
+    real, model = (total_reward(mdp, s.policy, num_steps(s)) for mdp in (s.real, s.model))
+    return namespace(s.policy).abs(real - model)
+
+
+def finite_loss(s: Situation) -> Float[Numbers, " N"]:
+    """ℓ(M̂, µ^π_M) with the paper's µ^π_M = 1/T Σ_t Pr(s_t, a_t) (Eq. 3, 4)."""
+    divergence = kl_divergence(s.real.transition, s.model.transition)
+    return expected(mean_occupancy(s.real, s.policy, num_steps(s)), divergence)
+
+
+def finite_divergence(s: Situation) -> Float[Numbers, " N"]:
+    """R_max T √(T ε/2), ε the loss under the mean over T steps."""
+    horizon = num_steps(s)
+    return s.reward_max * horizon * namespace(s.policy).sqrt(0.5 * horizon * finite_loss(s))
+
+
+def finite_sharp(s: Situation) -> Float[Numbers, " N"]:
+    """R_max (T−1) √(T ε/2), and 0 where T = 1: no model is wrong about the first reward."""
+    xp, horizon = namespace(s.policy), num_steps(s)
+    error = xp.where(horizon > 1.0, xp.sqrt(0.5 * horizon * finite_loss(s)), 0.0)
+    return s.reward_max * (horizon - 1.0) * error
+
+
 def comparator(mdp: MDP, s: Situation, num_iterations: int) -> Float[Numbers, "N S A"]:
     """Returns the best policy of a world among (1−α) π + α ν, ν any policy: among all at α = 1."""
     nearby = anchored(mdp, s.policy, s.radius)
@@ -166,6 +200,59 @@ def sharp_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]
     return gap + simulation_stopped(s) + transfer(s, num_iterations)
 
 
+def answer(s: Situation, policy: Float[Numbers, "N S A"]) -> Situation:
+    """M̂^π: of the follower's two models, the one with less loss on the policy's own data.
+
+    Returns:
+        the pair of that policy and that model.
+    """
+    first = s._replace(policy=policy)
+    other = first._replace(model=s.rival)
+    is_first = (model_loss(first) <= model_loss(other))[:, None, None, None]
+    chosen = namespace(policy).where(is_first, s.model.transition, s.rival.transition)
+    return first._replace(model=s.model._replace(transition=chosen))
+
+
+def answers(s: Situation, num_iterations: int = 100) -> tuple[Situation, Situation]:
+    """Returns π and π*, each with the follower's answer to it."""
+    return answer(s, s.policy), answer(s, comparator(s.real, s, num_iterations))
+
+
+def leader_gap(mine: Situation, best: Situation) -> Float[Numbers, " N"]:
+    """PAL's ε_π = max_π′ J(π′, M̂^π′) − J(π, M̂^π), the leader choosing between π and π* alone.
+
+    Of all leaders that may choose either, this one has the smallest gap.
+    """
+    gain = objective(best.model, best.policy) - objective(mine.model, mine.policy)
+    return namespace(gain).maximum(gain, 0.0)
+
+
+def leader_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]:
+    """ε_π + c √(ε_M(π)/2) + c √(ε_M(π*)/2), c = γ R_max/(1−γ)^(3/2): what holds for PAL.
+
+    ε_π is PAL's own, ε_M(π′) the loss of M̂^π′ on d^π′_M; there is no transfer term.
+    """
+    mine, best = answers(s, num_iterations)
+    return leader_gap(mine, best) + simulation_stopped(mine) + simulation_stopped(best)
+
+
+def claimed_terms(
+    s: Situation, num_iterations: int = 100
+) -> tuple[Float[Numbers, " N"], Float[Numbers, " N"], Float[Numbers, " N"]]:
+    """Returns PAL's own ε_π, and the model and transfer terms of Theorem 1 at (π, M̂^π)."""
+    mine, best = answers(s, num_iterations)
+    return leader_gap(mine, best), simulation_divergence(mine), transfer(mine, num_iterations)
+
+
+def claimed_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]:
+    """Theorem 1's right side at (π, M̂^π) with PAL's own ε_π: what the paper says of PAL.
+
+    It does not hold, since that ε_π compares policies each in a model of its own.
+    """
+    gap, model_term, transfer_term = claimed_terms(s, num_iterations)
+    return gap + model_term + transfer_term
+
+
 def everywhere(s: Situation) -> Situation:
     """Returns the situation with every policy within reach (α = 1)."""
     return s._replace(radius=namespace(s.radius).ones_like(s.radius))
@@ -183,6 +270,8 @@ def bounds(num_iterations: int = 100) -> tuple[Bound, ...]:
         Bound("simulation, stopped", "Lemma 1, Eq. 3, sharp", return_gap, simulation_stopped),
         Bound("occupancy", "step of Theorem 1", occupancy_gap, occupancy_bound),
         Bound("trajectories", "step", occupancy_divergence, trajectory_divergence),
+        Bound("undiscounted", "Lemma 1, µ over T steps", finite_gap, finite_divergence),
+        Bound("undiscounted, sharp", "Lemma 1, µ over T steps", finite_gap, finite_sharp),
     )
     return (
         *lemmas,
@@ -204,7 +293,25 @@ def bounds(num_iterations: int = 100) -> tuple[Bound, ...]:
             lambda s: regret(s, n),
             lambda s: equilibrium_bound(s, n),
         ),
+        Bound(
+            "policy leads",
+            "what holds for PAL",
+            lambda s: regret(everywhere(s), n),
+            lambda s: leader_bound(everywhere(s), n),
+        ),
+    )
+
+
+def claim(num_iterations: int = 100) -> Bound:
+    """Returns what the paper says of PAL, which is no bound: Theorem 1 with PAL's own ε_π."""
+    return Bound(
+        "policy leads, as claimed",
+        "section 4.2, PAL",
+        lambda s: regret(everywhere(s), num_iterations),
+        lambda s: claimed_bound(everywhere(s), num_iterations),
     )
 
 
 BOUNDS: Final = bounds()
+CLAIM: Final = claim()
+TRIED: Final = (*BOUNDS, CLAIM)

@@ -20,16 +20,16 @@ def kl_divergence(
 ) -> Float[Numbers, "*batch"]:
     """D_KL(p ‖ q) = Σ p log(p/q) in nats; infinite where q misses something that p does.
 
-    Summed as p log(p/q) + (q − p), whose terms are never negative: for neighbours the sum of
-    p log(p/q) alone would be rounding.
+    Summed as p log(p/q) + (q − p), whose terms are never negative but by rounding, which is cut
+    off: for neighbours the sum of p log(p/q) alone would be rounding.
     """
     xp = namespace(p)
     is_there = (p > 0.0) & (q > 0.0)
-    ratio = xp.where(is_there, p, 1.0) / xp.where(is_there, q, 1.0)
     change = xp.where(is_there, (q - p) / xp.where(is_there, p, 1.0), 0.0)
     is_near = xp.abs(change) < 0.1
-    log_ratio = xp.where(is_near, -xp.log1p(xp.where(is_near, change, 0.0)), xp.log(ratio))
-    terms = xp.where(is_there, p * log_ratio + (q - p), q)
+    far = xp.log(xp.where(is_there, p, 1.0)) - xp.log(xp.where(is_there, q, 1.0))
+    log_ratio = xp.where(is_near, -xp.log1p(xp.where(is_near, change, 0.0)), far)
+    terms = xp.where(is_there, xp.maximum(p * log_ratio + (q - p), 0.0), q)
     return xp.sum(xp.where((p > 0.0) & (q <= 0.0), math.inf, terms), axis=-1)
 
 

@@ -1,6 +1,6 @@
 """Look for the worlds in which a bound is tightest: gradient ascent on left over right.
 
-Everything about a game is free but its size, γ, R_max = 1 and α: transition, model, rewards,
+Everything about a game is free but its size, γ, R_max = 1 and α: transition, models, rewards,
 start and policy, as softmax and sigmoid of parameters that many restarts climb at once.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from duopoly.theory.bounds import BOUNDS, Bound, Situation, bounds
+from duopoly.theory.bounds import BOUNDS, CLAIM, Bound, Situation, bounds, claim, claimed_terms
 from duopoly.theory.mdp import MDP
 
 GUARD: Final = 1e-7
@@ -31,6 +31,7 @@ class Parameters(NamedTuple):
     policy: Float[Array, "N S A"]
     reward: Float[Array, "N S A"]
     start: Float[Array, "N S"]
+    rival: Float[Array, "N S A S"]
 
 
 class Find(NamedTuple):
@@ -46,7 +47,7 @@ class Find(NamedTuple):
 
 def draw(key: Key[Array, ""], num: int, num_states: int, num_actions: int) -> Parameters:
     """Draws restarts; half of them begin with a model near the world."""
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(key, 7)
     table = (num, num_states, num_actions)
     real = 3.0 * jax.random.normal(keys[0], (*table, num_states))
     far = 3.0 * jax.random.normal(keys[1], (*table, num_states))
@@ -58,6 +59,7 @@ def draw(key: Key[Array, ""], num: int, num_states: int, num_actions: int) -> Pa
         2.0 * jax.random.normal(keys[3], table),
         3.0 * jax.random.normal(keys[4], table),
         2.0 * jax.random.normal(keys[5], (num, num_states)),
+        real + jax.random.normal(keys[6], real.shape),
     )
 
 
@@ -66,8 +68,9 @@ def build(parameters: Parameters, discount: Float[Array, " N"]) -> Situation:
     p = parameters
     real = MDP(jax.nn.softmax(p.real), jax.nn.sigmoid(p.reward), jax.nn.softmax(p.start), discount)
     model = real._replace(transition=jax.nn.softmax(p.model))
+    rival = real._replace(transition=jax.nn.softmax(p.rival))
     ones = jnp.ones_like(discount)
-    return Situation(real, model, jax.nn.softmax(p.policy), ones, RADIUS * ones)
+    return Situation(real, model, jax.nn.softmax(p.policy), ones, RADIUS * ones, rival)
 
 
 def climb(
@@ -111,15 +114,69 @@ def worst_case(
     """Searches the tightest game of one bound, for each discount."""
     names = [bound.name for bound in BOUNDS]
     fast, exact = bounds(POLICY_ITERATIONS)[names.index(name)], BOUNDS[names.index(name)]
+    size = (num_restarts, num_states, num_actions)
+    situation = climbed(fast, discounts, seed, size, num_steps)
+    ratio = exact.left(situation) / (exact.right(situation) + GUARD)
+    return best_of(exact, situation, ratio, ratio, discounts)
+
+
+def refutations(
+    discounts: Sequence[float],
+    seed: int = 0,
+    num_restarts: int = 256,
+    num_steps: int = 500,
+    num_states: int = 3,
+    num_actions: int = 2,
+) -> list[Find]:
+    """Searches games in which the regret exceeds what the paper says of PAL, for each discount.
+
+    The search climbs a right side in which ε_π and the transfer term weigh more, as each of them
+    alone may equal the regret, and there it would stay. What is found is judged by the claim.
+    """
+
+    def heavier(s: Situation) -> Float[Array, " N"]:
+        gap, model_term, transfer_term = claimed_terms(s, POLICY_ITERATIONS)
+        return 20.0 * gap + model_term + 3.0 * transfer_term
+
+    fast = claim(POLICY_ITERATIONS)._replace(right=heavier)
+    size = (num_restarts, num_states, num_actions)
+    situation = climbed(fast, discounts, seed, size, num_steps)
+    left, right = CLAIM.left(situation), CLAIM.right(situation)
+    return best_of(CLAIM, situation, left / (right + GUARD), left - right, discounts)
+
+
+def climbed(
+    bound: Bound, discounts: Sequence[float], seed: int, size: tuple[int, int, int], num_steps: int
+) -> Situation:
+    """Climbs from as many restarts for each discount; returns where they end, in NumPy.
+
+    Args:
+        bound: What to climb.
+        discounts: Those of the games.
+        seed: Of the restarts.
+        size: Restarts of each discount, states, actions.
+        num_steps: How far to climb.
+    """
+    num_restarts, num_states, num_actions = size
     with jax.enable_x64(True):
         gammas = jnp.repeat(jnp.asarray(discounts), num_restarts)
-        parameters = draw(jax.random.key(seed), len(gammas), num_states, num_actions)
-        parameters, _ = jax.jit(lambda p, g: climb(p, g, fast, num_steps))(parameters, gammas)
-        situation = jax.tree.map(np.asarray, build(parameters, gammas))
-    ratio = exact.left(situation) / (exact.right(situation) + GUARD)
+        games = draw(jax.random.key(seed), len(gammas), num_states, num_actions)
+        games, _ = jax.jit(lambda p, g: climb(p, g, bound, num_steps))(games, gammas)
+        return jax.tree.map(np.asarray, build(games, gammas))
+
+
+def best_of(
+    bound: Bound,
+    situation: Situation,
+    ratio: Float[np.ndarray, " N"],
+    score: Float[np.ndarray, " N"],
+    discounts: Sequence[float],
+) -> list[Find]:
+    """Returns, for each discount, the restart with the highest score."""
     finds = []
     for i, discount in enumerate(discounts):
-        best = i * num_restarts + int(np.argmax(ratio[i * num_restarts : (i + 1) * num_restarts]))
+        share = len(score) // len(discounts)
+        best = i * share + int(np.argmax(score[i * share : (i + 1) * share]))
         alone = jax.tree.map(lambda x: x[best : best + 1], situation)  # noqa: B023
-        finds.append(Find(name, discount, float(ratio[best]), alone))
+        finds.append(Find(bound.name, discount, float(ratio[best]), alone))
     return finds

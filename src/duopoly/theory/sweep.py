@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from duopoly.theory.bounds import BOUNDS, Situation
+from duopoly.theory.bounds import TRIED, Situation
 from duopoly.theory.families import (
     FAMILIES,
     NUM_ACTIONS,
@@ -24,7 +24,7 @@ CHUNK: Final = 1_000_000
 
 
 class Sweep(NamedTuple):
-    """What a sweep found; the axis "bounds" is that of `BOUNDS`."""
+    """What a sweep found; the axis "bounds" is that of `TRIED`."""
 
     left: Float[np.ndarray, "bounds N"]
     right: Float[np.ndarray, "bounds N"]
@@ -66,7 +66,8 @@ def random_situations(
     slack = np.where(rng.random(num_games) < 0.5, 1.0, rng.uniform(1.0, 4.0 / 3.0, num_games))
     reward_max = slack * np.max(real.reward, axis=(1, 2))
     radius = 10.0 ** rng.uniform(-3.0, 0.0, num_games)
-    return Situation(real, model, policy, reward_max, radius)
+    rival = wrong_models(rng, real, family)
+    return Situation(real, model, policy, reward_max, radius, rival)
 
 
 def sweep(seed: int, num_games: int, num_states: int) -> Sweep:
@@ -82,9 +83,9 @@ def sweep(seed: int, num_games: int, num_states: int) -> Sweep:
 
 
 def both_sides(situation: Situation) -> Sweep:
-    """Evaluates both sides of every bound."""
+    """Evaluates both sides of every bound, and of the claim that is none."""
     return Sweep(
-        np.stack([bound.left(situation) for bound in BOUNDS]),
-        np.stack([bound.right(situation) for bound in BOUNDS]),
+        np.stack([bound.left(situation) for bound in TRIED]),
+        np.stack([bound.right(situation) for bound in TRIED]),
         situation.reward_max / (1.0 - situation.real.discount),
     )
