@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from duopoly.schedule import BR, GDA, MAL, PAL, Memory, Schedule
 from duopoly.theory.families import FAMILIES, equal_shares, random_worlds
-from duopoly.theory.games import FIRST_ROUND, Observation, Rules, play
+from duopoly.theory.games import FIRST_ROUND, Observation, Players, Rules, play, unknowing
 from duopoly.theory.mdp import MDP
 
 DISCOUNT: Final = 0.9
@@ -52,6 +52,8 @@ class Course(NamedTuple):
     """The same for a regret of at most `POLICY_EPSILON`."""
     period: Int[np.ndarray, " N"]
     """1 where the game came to rest, p where it repeats every p rounds, 0 for neither."""
+    last: Players
+    """The players after the last round."""
 
     def samples(self, rounds: Float[np.ndarray, " N"], rules: Rules) -> Float[np.ndarray, " N"]:
         """Returns how many real transitions so many rounds use."""
@@ -69,15 +71,22 @@ def mixed_worlds(seed: int, num_games: int, num_states: int) -> MDP:
 
 
 def run(
-    world: MDP, name: str, schedule: Schedule, rules: Rules, num_rounds: int, seed: int
+    world: MDP,
+    name: str,
+    schedule: Schedule,
+    rules: Rules,
+    num_rounds: int,
+    seed: int,
+    first: Players | None = None,
 ) -> Course:
-    """Plays a schedule on all worlds, the model starting from uniform next states."""
-    prior = np.full_like(world.transition, 1.0 / world.start.shape[1])
+    """Plays a schedule on all worlds, by default from players that know nothing."""
     seen: list[Observation] = []
     tables: deque[Float[np.ndarray, "N S A S"]] = deque(maxlen=2 * LONGEST_PERIOD)
-    for state, observation in play(world, prior, schedule, rules, num_rounds, seed):
+    players = unknowing(world) if first is None else first
+    for state, observation in play(world, players, schedule, rules, num_rounds, seed):
         seen.append(observation)
-        tables.append(state.players.transition)
+        players = state.players
+        tables.append(players.transition)
     curves = Observation(*(np.stack(field) for field in zip(*seen, strict=True)))
     is_equilibrium = (curves.policy_gap <= POLICY_EPSILON) & (curves.model_loss <= MODEL_EPSILON)
     return Course(
@@ -88,6 +97,7 @@ def run(
         settled(is_equilibrium),
         settled(curves.regret <= POLICY_EPSILON),
         periods(tables),
+        players,
     )
 
 

@@ -84,13 +84,20 @@ class Observation(NamedTuple):
     """max_π′ J(π′, M) − J(π, M) among policies with the same floor, after the round."""
 
 
+def unknowing(world: MDP) -> Players:
+    """Returns players that know nothing: a uniform policy, and a model of uniform next states."""
+    return Players(
+        np.full_like(world.reward, 1.0 / world.reward.shape[-1]),
+        np.full_like(world.transition, 1.0 / world.start.shape[-1]),
+    )
+
+
 def play(
-    world: MDP, prior: Table, schedule: Schedule, rules: Rules, num_rounds: int, seed: int
+    world: MDP, first: Players, schedule: Schedule, rules: Rules, num_rounds: int, seed: int
 ) -> Iterator[tuple[State, Observation]]:
-    """Plays rounds of a schedule on all worlds at once; the model starts as its prior."""
+    """Plays rounds of a schedule on all worlds at once; the first model is also the prior."""
     rng = np.random.default_rng(seed)
-    uniform = np.full_like(world.reward, 1.0 / world.reward.shape[-1])
-    state = State(Players(uniform, prior))
+    state, prior = State(first), first.transition
     best_return = objective(world, acting(best_policy(world, rules.floor), rules.floor))
     for _ in range(num_rounds):
         state, found = play_round(rng, world, prior, schedule, rules, state)

@@ -77,9 +77,13 @@ def seen_rows(game: Game, visits: Float[np.ndarray, "N S A"]) -> Float[np.ndarra
 
 
 def fitted_rows(game: Game, theta: PolicyLogits) -> Float[np.ndarray, "N C A S"]:
+    """Returns the follower's rows for a policy given by its logits."""
+    return answer_rows(game, softmax(theta))
+
+
+def answer_rows(game: Game, pi: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, "N C A S"]:
     """argmin of the model's loss as follower: each row is its data's mean, pulled to uniform."""
-    visits = occupancy(game.world, softmax(theta))
-    joint = seen_rows(game, visits)
+    joint = seen_rows(game, occupancy(game.world, pi))
     joint = joint + game.pull / joint.shape[-1]
     return joint / joint.sum(axis=-1, keepdims=True)
 
