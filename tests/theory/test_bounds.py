@@ -190,11 +190,11 @@ def test_every_term_of_the_leaders_bound_is_needed(real, model, size, discount: 
     np.testing.assert_allclose(claims.leader_bound(s), claims.regret(s), rtol=1e-4)
 
 
-def two_stories(discount: float, wage: float, fall: float, swap: float) -> Situation:
+def two_stories(discount: float, wage: float, fall: float, swap: float, leak: float) -> Situation:
     """Two good states in which a stays and earns the wage, b changes over and earns 1; and a pit.
 
-    One model is right about a, and says that b nearly always stays; the other says that b falls
-    into the pit with some chance, and is a little wrong about a.
+    One model is right about a, and says that b changes over with chance ``swap``, else stays; the
+    other says that b falls into the pit with chance ``fall``, and a with chance ``leak``.
     """
 
     def world(stay: np.ndarray, change: np.ndarray) -> MDP:
@@ -216,7 +216,7 @@ def two_stories(discount: float, wage: float, fall: float, swap: float) -> Situa
         policy=policy,
         reward_max=np.ones(1),
         radius=np.ones(1),
-        rival=world(0.99 * np.eye(2), into_pit),
+        rival=world((1.0 - leak) * np.eye(2), into_pit),
     )
 
 
@@ -225,7 +225,7 @@ def test_what_is_said_of_pal_does_not_follow_from_theorem_1(discount: float) -> 
     """The right side is 0, and the regret comes as near to γ R_max/(1−γ) as one likes."""
     fall = 1.0 - 1e-6
     wage = (1 - discount) / (1 - discount * (1 - fall)) + 1e-9
-    s = two_stories(discount, wage, fall, swap=1e-9)
+    s = two_stories(discount, wage, fall, swap=1e-9, leak=0.01)
     mine, best = claims.answers(s)
     np.testing.assert_array_equal(mine.model.transition, s.model.transition)
     np.testing.assert_array_equal(best.model.transition, s.rival.transition)
@@ -233,6 +233,11 @@ def test_what_is_said_of_pal_does_not_follow_from_theorem_1(discount: float) -> 
         other = claims.answer(s, policy[None])
         other_gain = objective(other.model, other.policy) - objective(mine.model, mine.policy)
         assert (other_gain <= 1e-9).all()
+    for share in np.logspace(-12.0, 0.0, 49):  # nor is there much to gain by chance
+        rarely = np.broadcast_to([1.0 - share, share], s.policy.shape)
+        other = claims.answer(two_stories(discount, wage, fall, 1e-9, leak=1e-6), rarely)
+        gain = objective(other.model, other.policy) - objective(mine.model, mine.policy)
+        assert (gain * (1 - discount) <= 1e-6).all()
     np.testing.assert_allclose(claims.claimed_bound(s), 0.0, atol=1e-9)
     np.testing.assert_allclose(claims.regret(s), discount / (1 - discount), rtol=1e-5)
     np.testing.assert_allclose(claims.regret(s), claims.policy_gap(mine), rtol=1e-9)

@@ -11,7 +11,7 @@ import pytest
 from duopoly.app import theory, theory_study
 from duopoly.app.errors import FailureError, UsageError
 from duopoly.app.theory_study import SEARCH_DISCOUNTS
-from duopoly.theory.bounds import BOUNDS
+from duopoly.theory.bounds import BOUNDS, TRIED
 from duopoly.theory.families import dirichlet
 from duopoly.theory.search import Find
 from duopoly.theory.sweep import random_situations
@@ -23,7 +23,7 @@ def found() -> Iterator[theory_study.Study]:
         situation = random_situations(np.random.default_rng(seed), 1, 3, dirichlet)
         return [
             Find(bound.name, discount, 0.5, situation)
-            for bound in BOUNDS
+            for bound in TRIED
             for discount in SEARCH_DISCOUNTS
         ]
 
@@ -35,8 +35,11 @@ def found() -> Iterator[theory_study.Study]:
         yield theory_study.study(10, 3, 0)
 
 
-TABLES = ("bounds", "tightness", "schedules", "progress", "priors", "gradients", "leaders", "cost")
-FIGURES = ("tightness", "discount", "schedules", "leaders")
+TABLES = (
+    *("bounds", "tightness", "claim", "solutions", "schedules", "progress", "priors"),
+    *("equilibria", "selection", "starts", "gradients", "leaders", "cost"),
+)
+FIGURES = ("tightness", "discount", "schedules", "equilibria", "leaders")
 
 
 def test_one_command_writes_every_table_and_figure(found, tmp_path, capsys, monkeypatch) -> None:
@@ -49,23 +52,30 @@ def test_one_command_writes_every_table_and_figure(found, tmp_path, capsys, monk
         *(f"{name}.png" for name in FIGURES),
     }
     printed = capsys.readouterr().out
-    for bound in BOUNDS:
+    for bound in TRIED:
         assert bound.name in printed
     with (out / "bounds.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["bound"] for row in rows] == [bound.name for bound in BOUNDS]
-    assert {(row["games"], row["violations"]) for row in rows} == {("50", "0")}
+    assert [row["bound"] for row in rows] == [bound.name for bound in TRIED]
+    assert {(row["games"], row["violations"]) for row in rows[:-1]} == {("50", "0")}
     worst = json.loads((out / "worst_cases.json").read_text())
-    assert len(worst) == len(BOUNDS) * len(SEARCH_DISCOUNTS)
+    assert len(worst) == len(TRIED) * len(SEARCH_DISCOUNTS)
     assert all((out / f"{name}.png").stat().st_size > 5_000 for name in FIGURES)
 
 
 def test_a_violation_fails_the_command(found, tmp_path, monkeypatch) -> None:
-    sweeps = [one._replace(right=0.1 * one.right) for one in found.sweeps]
-    monkeypatch.setattr(theory, "study", lambda *_: dataclasses.replace(found, sweeps=sweeps))
     monkeypatch.setattr(theory, "draw_all", lambda *_: None)
-    with pytest.raises(FailureError, match="a bound is violated"):
+
+    def act(right: slice) -> None:
+        sweeps = [one._replace(right=one.right.copy()) for one in found.sweeps]
+        for one in sweeps:
+            one.right[right] *= 0.1
+        monkeypatch.setattr(theory, "study", lambda *_: dataclasses.replace(found, sweeps=sweeps))
         theory.act(10, 3, 0, tmp_path)
+
+    with pytest.raises(FailureError, match="a bound is violated"):
+        act(slice(0, len(BOUNDS)))
+    act(slice(len(BOUNDS), None))  # the claim that is no bound
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path) -> None:

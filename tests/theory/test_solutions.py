@@ -62,7 +62,7 @@ def test_a_solution_of_pal_need_not_be_a_nash_equilibrium() -> None:
     right, mixed = (solve(world, Setting("", num, 0.0)) for num in (5, 2))
     assert right.nash_gap.max() < 1e-9
     assert (mixed.nash_gap > 0.01).mean() > 0.1
-    assert mixed.regret.max() < 1e-9  # without a prior the promise is the truth: docs, section 6
+    assert mixed.regret.max() < 1e-9  # without a prior the promise is the truth: docs, section 8
 
 
 def test_all_deterministic_policies_are_listed() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from duopoly.app.figures import INK, style
 from duopoly.app.plot import COLOURS
 from duopoly.app.theory_study import SEARCH_DISCOUNTS, UNROLLED_STEPS, Study
-from duopoly.theory.bounds import BOUNDS
+from duopoly.theory.bounds import TRIED
 from duopoly.theory.equilibria import MODEL_EPSILON, POLICY_EPSILON, Course
 from duopoly.theory.leaders import Comparison
 
@@ -30,6 +30,7 @@ def draw_all(found: Study, out: Path) -> None:
         "tightness": draw_tightness,
         "discount": draw_discount,
         "schedules": draw_schedules,
+        "equilibria": draw_equilibria,
         "leaders": draw_leaders,
     }.items():
         figure = draw(found)
@@ -41,7 +42,7 @@ def draw_tightness(found: Study) -> Figure:
     """Draws left over right of every bound: random games as bars, worst cases as circles."""
     figure = Figure(figsize=(9.0, 5.4), layout="constrained")
     axes = figure.subplots()
-    names = [bound.name for bound in BOUNDS]
+    names = [bound.name for bound in TRIED]
     shades = [(0.95 - 0.14 * k, 0.45 - 0.1 * k, 0.35 - 0.03 * k) for k in range(5)]
     for i, name in enumerate(names):
         ratio = np.concatenate([one.ratio[i] for one in found.sweeps])
@@ -62,7 +63,7 @@ def draw_tightness(found: Study) -> Figure:
         )
     axes.axvline(1.0, color=INK, linewidth=1.0)
     axes.set_xscale("log")
-    axes.set_xlim(3e-6, 1.6)
+    axes.set_xlim(3e-6, 4.0)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("left side / right side (1: the bound is attained; above 1: violated)")
@@ -151,6 +152,53 @@ def equilibrium_share(course: Course) -> Float[np.ndarray, " T"]:
     seen = course.seen
     is_there = (seen.policy_gap <= POLICY_EPSILON) & (seen.model_loss <= MODEL_EPSILON)
     return np.mean(is_there, axis=1)
+
+
+def draw_equilibria(found: Study) -> Figure:
+    """Draws which equilibria are found from each prior, and what a wider real start does."""
+    figure = Figure(figsize=(12.0, 4.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    draw_selection(left, found)
+    for name in SHOWN:
+        rows = [
+            (width, np.mean(one.regret), np.mean(one.transfer))
+            for width, floor, one in found.starts
+            if one.course.name == name and floor == 0.0
+        ]
+        widths, regrets, transfers = zip(*rows, strict=True)
+        look = {"color": COLOURS[name], "label": name.upper()}
+        middle.plot(widths, regrets, "o-", **look)
+        right.plot(widths, transfers, "o-", **look)
+    middle.set_ylabel(r"mean regret (share of $R_{max}/(1-\gamma)$)")
+    right.set_ylabel(r"mean $D_{TV}(d^{\pi^*}_M, d^{\pi^*}_{\hat M})$")
+    for axes in (middle, right):
+        axes.set_xlabel("width of the real start: share that is uniform")
+        axes.set_ylim(bottom=0.0)
+    for axes in (left, middle, right):
+        style(axes)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+def draw_selection(axes: Axes, found: Study) -> None:
+    """Draws the mean regret of each schedule between that of the best and worst equilibrium."""
+    for i, (prior, listed) in enumerate(found.equilibria):
+        several = listed.num_different > 1
+        if not several.any():
+            continue
+        ends = [np.mean(one[several]) for one in (listed.best, listed.worst)]
+        label = "best to worst equilibrium" if i == len(found.equilibria) - 1 else None
+        axes.plot([i, i], ends, color=SOFT, linewidth=16, solid_capstyle="butt", label=label)
+        for k, one in enumerate(one for name, one in found.selected if name == prior):
+            colour = COLOURS[one.course.name]
+            axes.plot(i + 0.06 * (k - 1.5), np.mean(one.regret[several]), "o", color=colour)
+    for name in SHOWN:
+        axes.plot([], [], "o-", color=COLOURS[name], label=name.upper())
+    axes.set_xticks(range(len(found.equilibria)), [prior for prior, _ in found.equilibria])
+    axes.set_xlim(-0.6, len(found.equilibria) - 0.4)
+    axes.set_xlabel("what the model says of the untried")
+    axes.set_ylabel("mean regret, games with several equilibria")
 
 
 def draw_leaders(found: Study) -> Figure:

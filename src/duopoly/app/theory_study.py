@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from duopoly.theory import selection
 from duopoly.theory.bounds import BOUNDS
 from duopoly.theory.equilibria import CONTESTANTS, Course, mixed_worlds, run
 from duopoly.theory.games import Rules
@@ -19,7 +20,9 @@ from duopoly.theory.leaders import (
     smooth_worlds,
 )
 from duopoly.theory.mdp import MDP
-from duopoly.theory.search import Find, worst_case
+from duopoly.theory.search import Find, refutations, worst_case
+from duopoly.theory.selection import Ending, Equilibria
+from duopoly.theory.solutions import Solution, solve
 from duopoly.theory.stackelberg import (
     draw_clusters,
     first_order_policy,
@@ -41,6 +44,14 @@ COST_SIZES: Final = ((8, 500), (32, 100), (128, 20))
 RULES: Final = Rules(samples_per_round=200)
 PRIORS: Final = (1.0, 0.01)
 """What else the model's prior is worth in the schedules' games, in observations."""
+PAPERS: Final = ("gda", "br", "pal", "mal")
+"""The paper's own schedules."""
+STARTS: Final = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (1.0, 0.0), (0.0, 0.05), (1.0, 0.05))
+"""Widths of the real start, and floors of exploration."""
+MOST_LISTED: Final = 4
+"""States of the games in which all equilibria are listed: 81 policies each."""
+MOST_SOLVED: Final = 6
+"""States of the games in which PAL is solved by brute force: 729 policies each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +65,14 @@ class Study:
     """Of every contestant, on exact data and then on sampled data."""
     priors: list[tuple[float, Course]]
     """The paper's four schedules again, on exact data, for other priors of the model."""
+    equilibria: list[tuple[str, Equilibria]]
+    """All pure equilibria of the games of Remark 2, for each prior of the model."""
+    selected: list[tuple[str, Ending]]
+    """Which of them each schedule finds."""
+    starts: list[tuple[float, float, Ending]]
+    """Width of the real start and floor of exploration of the games of Remark 3, and their ends."""
+    solutions: list[Solution]
+    """PAL's own, by brute force."""
     policy_leaders: list[Comparison]
     model_leaders: list[Comparison]
     unrolled_error: Float[np.ndarray, "K N"]
@@ -71,6 +90,7 @@ def study(num_games: int, num_states: int, seed: int) -> Study:
     world = mixed_worlds(seed, num_played, num_states)
     smooth = smooth_worlds(seed, num_played, num_states)
     settings = settings_of(num_states)
+    small = mixed_worlds(seed, num_played, min(num_states, MOST_LISTED))
     cost = [(size, cost_per_game(size, count, seed)) for size, count in COST_SIZES]
     with ThreadPoolExecutor(1) as pool:
         searched = pool.submit(search_all, seed)
@@ -78,6 +98,13 @@ def study(num_games: int, num_states: int, seed: int) -> Study:
             sweeps=[sweep(seed + k, num_games, num_states) for k in range(NUM_SEEDS)],
             courses=contests(world, seed),
             priors=priors(world, seed),
+            equilibria=[
+                (name, selection.pure_equilibria(small, prior(small)))
+                for name, prior in selection.PRIORS.items()
+            ],
+            selected=selections(small, seed),
+            starts=starts(world, seed),
+            solutions=solutions(seed, num_played, min(num_states, MOST_SOLVED)),
             policy_leaders=[
                 compare_policy_leaders(smooth, one, LEADER_STEPS, seed) for one in settings
             ],
@@ -104,12 +131,13 @@ def settings_of(num_states: int) -> tuple[Setting, ...]:
 
 
 def search_all(seed: int) -> list[Find]:
-    """Searches the worst cases of every bound."""
-    return [
+    """Searches the worst cases of every bound, and games that refute what is said of PAL."""
+    found = [
         find
         for bound in BOUNDS
         for find in worst_case(bound.name, SEARCH_DISCOUNTS, seed, num_steps=SEARCH_STEPS)
     ]
+    return found + refutations(SEARCH_DISCOUNTS, seed, num_steps=SEARCH_STEPS)
 
 
 def contests(world: MDP, seed: int) -> list[Course]:
@@ -127,8 +155,45 @@ def priors(world: MDP, seed: int) -> list[tuple[float, Course]]:
         (count, run(world, name, CONTESTANTS[name], rules, NUM_ROUNDS, seed))
         for count in PRIORS
         for rules in (dataclasses.replace(RULES, pseudo_count=count),)
-        for name in ("gda", "br", "pal", "mal")
+        for name in PAPERS
     ]
+
+
+def selections(world: MDP, seed: int) -> list[tuple[str, Ending]]:
+    """Plays the paper's schedules on exact data without exploration, from each prior."""
+    rules = dataclasses.replace(RULES, floor=0.0)
+    found = []
+    for prior, prior_fn in selection.PRIORS.items():
+        first = selection.first_players(world, prior_fn(world), seed)
+        for name in PAPERS:
+            course = run(world, name, CONTESTANTS[name], rules, NUM_ROUNDS, seed, first)
+            found.append((prior, selection.ending(world, course)))
+    return found
+
+
+def starts(world: MDP, seed: int) -> list[tuple[float, float, Ending]]:
+    """Plays the same from a gloomy prior where the real start is widened, or actions are tried.
+
+    The endings are judged in the world whose start is narrow.
+    """
+    real = selection.narrow(world)
+    found = []
+    for width, floor in STARTS:
+        wide = selection.widened(real, width)
+        first = selection.first_players(wide, selection.gloomy(wide), seed)
+        rules = dataclasses.replace(RULES, floor=floor)
+        for name in PAPERS:
+            course = run(wide, name, CONTESTANTS[name], rules, NUM_ROUNDS, seed, first)
+            found.append((width, floor, selection.ending(real, course)))
+    return found
+
+
+def solutions(seed: int, num_games: int, num_states: int) -> list[Solution]:
+    """Solves PAL's optimisation for followers that can be right, are pulled, or mix up states."""
+    world = smooth_worlds(seed, num_games, num_states)
+    few = max(1, num_states // 3)
+    pulled = Setting(f"{few} cluster{'s' if few > 1 else ''}, pulled", few, 1.0)
+    return [solve(world, one, seed) for one in (*settings_of(num_states), pulled)]
 
 
 def unrolled_errors(world: MDP, seed: int) -> Float[np.ndarray, "K N"]:

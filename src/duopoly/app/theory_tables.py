@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from duopoly.app.theory_study import RULES, Study
-from duopoly.theory.bounds import BOUNDS
-from duopoly.theory.equilibria import POLICY_EPSILON, Course, backsliding
+from duopoly.theory.bounds import (
+    CLAIM,
+    TRIED,
+    answers,
+    claimed_terms,
+    everywhere,
+    policy_gap,
+    regret,
+)
+from duopoly.theory.equilibria import MODEL_EPSILON, POLICY_EPSILON, Course, backsliding
 from duopoly.theory.search import Find
+from duopoly.theory.selection import Ending, Equilibria
+from duopoly.theory.solutions import Solution
 
 Rows = list[dict[str, str]]
 WIDTH: Final = 120
@@ -28,6 +38,11 @@ def tables_of(found: Study) -> dict[str, Rows]:
         "bounds": bounds_rows(found),
         "tightness": tightness_rows(found),
         "schedules": [schedule_row(course) for course in found.courses],
+        "claim": [claim_row(find) for find in finds_of(found, CLAIM.name)],
+        "solutions": [solution_row(one) for one in found.solutions],
+        "equilibria": [equilibria_row(prior, one) for prior, one in found.equilibria],
+        "selection": list(selection_rows(found)),
+        "starts": [start_row(*one) for one in found.starts],
         "progress": [progress_row(course) for course in found.courses],
         "priors": [prior_row(count, course) for count, course in found.priors],
         "gradients": list(gradient_rows(found)),
@@ -48,7 +63,7 @@ def bounds_rows(found: Study) -> Rows:
             "tightest drawn": f"{max(one.ratio[i].max() for one in found.sweeps):.4f}",
             "tightest found": f"{max(f.ratio for f in finds_of(found, bound.name)):.4f}",
         }
-        for i, bound in enumerate(BOUNDS)
+        for i, bound in enumerate(TRIED)
     ]
 
 
@@ -58,8 +73,94 @@ def tightness_rows(found: Study) -> Rows:
         {"bound": bound.name}
         | {f"+{k}": f"{one.ratio[i].max():.4f}" for k, one in enumerate(found.sweeps)}
         | {f"γ={f.discount:g}": f"{f.ratio:.4f}" for f in finds_of(found, bound.name)}
-        for i, bound in enumerate(BOUNDS)
+        for i, bound in enumerate(TRIED)
     ]
+
+
+def claim_row(find: Find) -> dict[str, str]:
+    """Every term of a game that refutes what the paper says of PAL, as shares of R_max/(1−γ)."""
+    s = everywhere(find.situation)
+    terms = claimed_terms(s)
+    mine, _ = answers(s)
+    unit = (1.0 - find.discount) / float(s.reward_max[0])
+    return {
+        "γ": f"{find.discount:g}",
+        "regret": f"{unit * float(regret(s)[0]):.4f}",
+        "right side as claimed": f"{unit * sum(float(term[0]) for term in terms):.4f}",
+        "PAL's ε_π": f"{unit * float(terms[0][0]):.4f}",
+        "model term": f"{unit * float(terms[1][0]):.4f}",
+        "transfer term": f"{unit * float(terms[2][0]):.4f}",
+        "Nash gap": f"{unit * float(policy_gap(mine)[0]):.4f}",
+    }
+
+
+def solution_row(one: Solution) -> dict[str, str]:
+    """How far PAL's solutions are from a Nash equilibrium, and from the best policy."""
+    return {
+        "model": one.setting.name,
+        "Nash gap": f"{np.mean(one.nash_gap):.4f}",
+        "its largest": f"{np.max(one.nash_gap):.4f}",
+        "above 0.01": f"{np.mean(one.nash_gap > 0.01):.1%}",
+        "ε_M": f"{np.mean(one.loss):.4f}",
+        "regret": f"{np.mean(one.regret):.4f}",
+        "largest": f"{np.max(one.regret):.4f}",
+        "violated": str(np.sum(one.regret > one.claimed + 1e-9)),
+        "tightest": f"{np.max(one.ratio):.4f}",
+    }
+
+
+def equilibria_row(prior: str, one: Equilibria) -> dict[str, str]:
+    """How many equilibria the games have, and how good the best and the worst are."""
+    has_one = one.num_different > 0
+    return {
+        "prior": prior,
+        "none": f"{np.mean(one.num_different == 0):.1%}",
+        "one": f"{np.mean(one.num_different == 1):.1%}",
+        "several": f"{np.mean(one.num_different > 1):.1%}",
+        "most": str(np.max(one.num_different)),
+        "regret of the best": f"{np.mean(one.best[has_one]):.4f}" if has_one.any() else "",
+        "of the worst": f"{np.mean(one.worst[has_one]):.4f}" if has_one.any() else "",
+    }
+
+
+def selection_rows(found: Study) -> Iterator[dict[str, str]]:
+    """One line per prior and schedule: all games, and those with several equilibria."""
+    several = {prior: one.num_different > 1 for prior, one in found.equilibria}
+    for prior, one in found.selected:
+        hard = one.regret[several[prior]]
+        yield (
+            {"prior": prior, "schedule": one.course.name}
+            | {"in equilibrium": f"{np.mean(in_equilibrium(one)):.1%}"}
+            | regret_columns(one)
+            | {"where several": f"{np.mean(hard):.4f}" if hard.size else ""}
+            | {"transfer": f"{np.mean(one.transfer):.3f}"}
+        )
+
+
+def start_row(width: float, floor: float, one: Ending) -> dict[str, str]:
+    """How a schedule ends where the real start is wide by so much."""
+    return (
+        {"exploration": f"{floor:g}", "width": f"{width:g}", "schedule": one.course.name}
+        | {"reach": share(one.course.rounds_to_equilibrium)}
+        | {"after": middle(one.course.rounds_to_equilibrium)}
+        | regret_columns(one)
+        | {"transfer": f"{np.mean(one.transfer):.3f}"}
+    )
+
+
+def in_equilibrium(one: Ending) -> Bool[np.ndarray, " N"]:
+    """Whether the last pair is an ε-equilibrium of the game that was played."""
+    seen = one.course.seen
+    return (seen.policy_gap[-1] <= POLICY_EPSILON) & (seen.model_loss[-1] <= MODEL_EPSILON)
+
+
+def regret_columns(one: Ending) -> dict[str, str]:
+    """Share of games with a small regret at the end, its mean, and its largest."""
+    return {
+        f"regret ≤ {POLICY_EPSILON:g}": f"{np.mean(one.regret <= POLICY_EPSILON):.1%}",
+        "mean": f"{np.mean(one.regret):.4f}",
+        "largest": f"{np.max(one.regret):.3f}",
+    }
 
 
 def finds_of(found: Study, bound: str) -> list[Find]:
