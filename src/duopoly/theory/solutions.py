@@ -85,7 +85,7 @@ def solve(world: MDP, setting: Setting, seed: int = 0) -> Solution:
     return Solution(
         setting,
         s.policy,
-        unit * (most - objective(s.model, s.policy)),
+        unit * np.maximum(most - objective(s.model, s.policy), 0.0),  # but for rounding
         unit * regret[led, games],
         model_loss(s),
         unit * model_term[led, games] + occupancy_gap(star),
