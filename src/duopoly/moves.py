@@ -17,9 +17,9 @@ from jaxtyping import Array, Key
 
 from duopoly import report
 from duopoly.acting import Actor, gaussian_actor, planning_actor
-from duopoly.equilibrium.credit import Evidence
+from duopoly.equilibrium.credit import Evidence, effective_sample_size
 from duopoly.equilibrium.gaps import imagine_policy, mean_return
-from duopoly.equilibrium.model_leader import model_term, share_of_gradient
+from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
 from duopoly.equilibrium.policy_leader import policy_term
 from duopoly.model.dynamics import Knowledge, LearnedWorld, robust_world
 from duopoly.model.fit import ModelState, fit_model, init_model, measure
@@ -33,6 +33,7 @@ from duopoly.policy.improve import (
     improve_policy,
     init_policy_player,
     renew_inputs,
+    with_foresight,
 )
 from duopoly.report import Metrics
 from duopoly.schedule import Leader
@@ -105,6 +106,8 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     policy = init_policy_player(
         key_policy, spec.obs_dim, spec.action_dim, settings.policy, task.angles
     )
+    if settings.leader.gradient != "first_order":
+        policy = with_foresight(policy)
     model = init_model(
         key_model,
         spec.obs_dim,
@@ -191,7 +194,7 @@ def improve(
     infos, foreseen = [], []
     for step, key_step in enumerate(jax.random.split(key, game.settings.policy.steps.at(degree))):
         implicit = None
-        if evidence is not None:
+        if evidence is not None and (step == 0 or game.settings.leader.steps == "all"):
             key_term = jax.random.fold_in(key_of_term(game, state), step)
             implicit, seen = policy_term(key_term, policy, world, starts, evidence, game.settings)
             foreseen.append(seen)
@@ -205,9 +208,10 @@ def improve(
         )
     metrics = report.of_improvement(infos, policy.policy)
     metrics |= objective_elsewhere(game, before, state, learned, starts)
-    if foreseen:
-        shares = [float(info.implicit_norm / info.step.gradient_norm) for info in infos]
-        metrics |= report.of_leader(foreseen, shares)
+    if evidence is not None:
+        metrics |= report.of_leader(foreseen) | report.of_leaning(infos)
+        left = effective_sample_size(evidence, policy.policy)
+        metrics |= {"leader/effective_sample_size": float(left)}
     return with_policy(state, policy), metrics
 
 
@@ -242,9 +246,9 @@ def foresee_as_model(
         key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
         settings,
     )  # fmt: skip
-    share = float(share_of_gradient(slope, world, evidence.data))
+    norms = norms_of_gradient(slope, world, evidence.data)
     tilt = None if bool(info.is_failed) else Tilt(slope, settings.leader.cg_damping)
-    return tilt, report.of_leader([info], [share])
+    return tilt, report.of_leader([info]) | report.of_tilt(norms)
 
 
 def leads(game: Game, leader: Leader) -> bool:
@@ -255,8 +259,10 @@ def leads(game: Game, leader: Leader) -> bool:
 def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
     """Returns the newest real data of the policy, as many rows as a later round collects."""
     num_rows = -(-game.settings.collection.steps_per_round // game.task.action_repeat)
-    fresh = state.buffer.latest_rounds(1, num_rows)
-    return Evidence(fresh, before.policy.policy, recent_data(game, state))
+    fresh, fitted = state.buffer.latest_rounds(1, num_rows), recent_data(game, state)
+    # Of a longer first collection all rows are fitted, although only the newest are looked at.
+    share = jnp.minimum(state.buffer.num_fresh / fitted.num_valid, 1.0)
+    return Evidence(fresh, before.policy.policy, fitted, share)
 
 
 def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:

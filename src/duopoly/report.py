@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duopoly.acting import Planned
+from duopoly.equilibrium.model_leader import Norms
 from duopoly.equilibrium.policy_leader import LeaderInfo
 from duopoly.model.fit import FitInfo
 from duopoly.model.outcomes import OutcomeError
@@ -68,7 +69,17 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
     "leader/cg_residual": "relative residual of the solve for the implicit term",
     "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
-    "leader/implicit_share": "norm of the implicit term over that of the leader's whole gradient",
+    "leader/implicit_share": "norm of the implicit term, as it is added, over that of the leader's "
+    "whole gradient",
+    "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
+    "and bounded",
+    "leader/first_order_norm": "norm of the first-order part beside it",
+    "leader/fisher_share": "length of the averaged term over that of the first-order part, in the "
+    "Fisher norm, before it is bounded",
+    "leader/fold_cosine": "mean cosine between the term's policy gradients on disjoint parts of "
+    "the real data, before the round's first step",
+    "leader/effective_sample_size": "share of the real data that is left of them, by the ratios "
+    "of the policies after and before the round's steps",
     "world/num_changes": "times that the world has changed by the end of the round",
 }
 """Every metric of a round with what it means; units are the task's where none are given."""
@@ -156,12 +167,34 @@ def of_planning(planned: Sequence[Planned]) -> Metrics:
     }
 
 
-def of_leader(infos: Sequence[LeaderInfo], shares: Sequence[float]) -> Metrics:
-    """Summarises the implicit terms of a round, each with its share of the gradient."""
+def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:
+    """Summarises the implicit terms of a round."""
     return {
         "leader/cg_residual": _mean([float(info.residual) for info in infos]),
         "leader/failed_solves": sum(bool(info.is_failed) for info in infos),
-        "leader/implicit_share": _mean(shares),
+        "leader/fold_cosine": float(infos[0].fold_cosine),
+    }
+
+
+def of_leaning(infos: Sequence[ImprovementInfo]) -> Metrics:
+    """Summarises what the implicit terms were in policy steps, those without one left out."""
+    leans = [(info.lean, info.step) for info in infos if info.lean is not None]
+    return {
+        "leader/implicit_share": _mean(
+            [float(one.norm / step.gradient_norm) for one, step in leans]
+        ),
+        "leader/gradient_norm": _mean([float(one.newest_norm) for one, _ in leans]),
+        "leader/first_order_norm": _mean([float(one.first_norm) for one, _ in leans]),
+        "leader/fisher_share": _mean([float(one.fisher_share) for one, _ in leans]),
+    }
+
+
+def of_tilt(norms: Norms) -> Metrics:
+    """Summarises what the implicit term is in the loss of a model that leads."""
+    return {
+        "leader/implicit_share": float(norms.term / norms.whole),
+        "leader/gradient_norm": float(norms.term),
+        "leader/first_order_norm": float(norms.first),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 Activation = Literal["relu", "silu", "tanh"]
 Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
 LeaderGradient = Literal["first_order", "implicit", "unrolled"]
+LeaderSteps = Literal["first", "all"]
 Loss = Literal["squared", "likelihood"]
 
 PLANNERS: Final[tuple[Improver, ...]] = ("mppi", "cem")
@@ -308,6 +309,16 @@ class LeaderSettings(_Checked):
     """Gradient steps of the follower through which an unrolled gradient goes."""
     unrolled_rate: float = _between(1e-6, 2.0, 1.0)
     """Their size, in units of one over the largest curvature: from 2 on they diverge."""
+    baseline_ridge: float = _at_least(0.0, 0.0)
+    """Ridge of a baseline by state, in variances of its features; 0: a constant is the baseline."""
+    steps: LeaderSteps = "first"
+    """Policy steps of a round that the implicit term joins (PAL); the first needs no ratios."""
+    max_ratio: float = _between(1.0, 1e6, 2.0)
+    """Largest weight of a real sample, as the policy has moved since it was collected."""
+    memory: int = _at_least(1, 10)
+    """Terms, one per step that has one, over which they are averaged (PAL); 1: the latest alone."""
+    max_share: float = _at_least(0.0, 0.5)
+    """Most that the implicit term may move the policy, in units of the first-order part (PAL)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,13 @@ from probes import POINT, TINY
 from duopoly import game
 from duopoly.app.agent import Algorithm
 from duopoly.app.parsing import parse
+from duopoly.app.snapshot import restore, snapshot
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.objective import Tilt
-from duopoly.moves import Game, GameState, foresee_as_model
+from duopoly.moves import Game, GameState, evidence_of, foresee_as_model, start
 from duopoly.report import Metrics
 from duopoly.schedule import BR, GDA, MAL, PAL, Leader, Schedule
-from duopoly.settings import LeaderSettings, Settings, SettingsError
+from duopoly.settings import Improver, LeaderSettings, Settings, SettingsError
 from duopoly.types import Transitions
 
 LEADER = LeaderSettings(num_samples=100, num_rollouts=4, unrolled_steps=3)
@@ -40,7 +41,13 @@ def last_round(schedule: Schedule, leader: LeaderSettings) -> game.Round:
 
 
 def parameters(state: GameState) -> np.ndarray:
-    arrays = jax.tree.leaves(eqx.filter(state.players, eqx.is_inexact_array))
+    """What both players are; what a leader remembers of its terms is left out."""
+    policy, model = state.players.policy, state.players.model
+    return flat((policy.policy, policy.value, model))
+
+
+def flat(tree: object) -> np.ndarray:
+    arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return np.concatenate([np.ravel(x) for x in arrays])
 
 
@@ -63,12 +70,71 @@ def test_a_leader_that_foresees_the_answer_moves_elsewhere(
 
 def test_failed_solves_are_counted_and_leave_first_order_steps() -> None:
     plain, failed = last_round(PAL, LEADER), last_round(PAL, HOPELESS)
-    assert failed.metrics["leader/failed_solves"] == TINY.policy.steps.conservative
+    assert failed.metrics["leader/failed_solves"] == 1
     assert failed.metrics["leader/cg_residual"] > 0.0
     assert failed.metrics["leader/implicit_share"] == 0.0
     np.testing.assert_allclose(
         parameters(failed.state), parameters(plain.state), rtol=1e-3, atol=1e-4
     )
+
+
+IMPLICIT = dataclasses.replace(LEADER, gradient="implicit")
+
+
+def test_a_round_tells_how_much_of_the_term_is_signal() -> None:
+    metrics = last_round(PAL, IMPLICIT).metrics
+    assert -1.0 <= metrics["leader/fold_cosine"] <= 1.0
+    assert 0.0 < metrics["leader/effective_sample_size"] < 1.0
+    for name in ("gradient_norm", "first_order_norm", "fisher_share"):
+        assert metrics[f"leader/{name}"] > 0.0
+    of_model = last_round(MAL, IMPLICIT).metrics
+    assert -1.0 <= of_model["leader/fold_cosine"] <= 1.0
+    assert of_model["leader/gradient_norm"] > 0.0
+    assert of_model["leader/first_order_norm"] > 0.0
+    assert np.isnan(of_model["leader/effective_sample_size"])
+    assert np.isnan(of_model["leader/fisher_share"])
+    plain = last_round(PAL, LEADER)
+    assert all(np.isnan(v) for name, v in plain.metrics.items() if name.startswith("leader/"))
+    assert plain.state.players.policy.foresight is None
+
+
+def test_the_term_may_join_every_step() -> None:
+    every = last_round(PAL, dataclasses.replace(HOPELESS, steps="all")).metrics
+    assert every["leader/failed_solves"] == TINY.policy.steps.conservative > 1
+
+
+def test_without_any_share_a_term_moves_nothing() -> None:
+    plain = last_round(PAL, LEADER)
+    none = last_round(PAL, dataclasses.replace(IMPLICIT, max_share=0.0))
+    assert none.metrics["leader/gradient_norm"] > 0.0
+    assert none.metrics["leader/implicit_share"] == 0.0
+    np.testing.assert_allclose(
+        parameters(none.state), parameters(plain.state), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_the_share_counts_all_rows_of_the_policy_that_are_fitted() -> None:
+    arena = Game(POINT, TINY, 3, Leader.POLICY)
+    first, *_, last = game.play(POINT, TINY, PAL, 3, num_env_steps=320)
+    # 200 rows collected, of which 150 are fitted and 60 looked at; then 60 of the 150.
+    for played, share in ((first, 1.0), (last, 60 / 150)):
+        evidence = evidence_of(arena, played.state.players, played.state)
+        assert int(evidence.data.num_valid) == 60
+        np.testing.assert_allclose(evidence.share, share, rtol=1e-6)
+
+
+@pytest.mark.parametrize("improver", ["npg", "pg"])
+def test_resuming_equals_not_stopping_with_what_is_remembered(improver: Improver) -> None:
+    policy = dataclasses.replace(TINY.policy, improver=improver)
+    settings = dataclasses.replace(led(gradient="implicit"), policy=policy)
+    *_, third, whole = game.play(POINT, settings, PAL, 3, num_env_steps=320)
+    template = start(POINT, settings, 3)
+    resumed = restore(snapshot(third.state), template)
+    (last,) = game.play(POINT, settings, PAL, 3, num_env_steps=320, state=resumed)
+    assert float(last.state.players.policy.foresight.weight) > 0.0
+    np.testing.assert_array_equal(flat(last.state.players), flat(whole.state.players))
+    for name in ("leader/gradient_norm", "leader/implicit_share", "policy/kl"):
+        assert last.metrics[name] == whole.metrics[name]
 
 
 def test_a_leading_model_is_tilted_unless_its_term_failed() -> None:

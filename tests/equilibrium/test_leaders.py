@@ -12,9 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from jaxtyping import Array, Float, Key
 
-from duopoly.equilibrium.credit import Evidence, credits
+from duopoly.equilibrium.baseline import NUM_FOLDS, baseline
+from duopoly.equilibrium.credit import (
+    Evidence,
+    credited,
+    credits,
+    effective_sample_size,
+    fold_cosine,
+)
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.model_leader import model_term
 from duopoly.equilibrium.policy_leader import policy_term
@@ -95,6 +103,49 @@ def test_credits_discount_what_happens_later_in_the_same_episode() -> None:
     by_hand = np.array([r[0] + 0.5 * r[1] + 0.25 * r[2], r[1] + 0.5 * r[2], r[2], 0.0, r[4]])
     by_hand[3] = r[3] + 0.5 * r[4]
     np.testing.assert_allclose(found, by_hand - by_hand.mean(), rtol=1e-12)
+
+
+def dataset(played: list[list[tuple[int, int]]], num_rows: int) -> dict[str, np.ndarray]:
+    """Episodes as padded rows: x, which is one-hot, reward, first, valid and ∇ log π at bias 0."""
+    rows = [(s, a, t == 0) for steps in played for t, (s, a) in enumerate(steps)]
+    padding = num_rows - len(rows)
+    state, action, first = (np.array([*z, *[0] * padding]) for z in zip(*rows, strict=True))
+    valid = np.arange(num_rows) < len(rows)
+    pay = np.where(valid, np.array([PAY[s] for s in state]), 7.0)
+    x = np.eye(3)[state]
+    return {"x": x, "pay": pay, "first": first > 0, "valid": valid, "score": action - 0.5}
+
+
+def stacked(several: list[dict[str, np.ndarray]]) -> dict[str, Array]:
+    return {name: jnp.asarray(np.stack([one[name] for one in several])) for name in several[0]}
+
+
+@jax.jit
+def baselines(data: dict[str, Array]) -> Array:
+    one = lambda x, pay, first, valid: baseline(x, pay, first, valid, 0.9, 0.01)  # noqa: E731
+    return jax.vmap(one)(data["x"], data["pay"], data["first"], data["valid"])
+
+
+def test_a_baseline_by_state_changes_no_expectation() -> None:
+    """Over all pairs of episodes, each of which is taught by the other."""
+    played = [steps for _, steps in episodes(0.0)]
+    data = stacked([dataset([one, other], 8) for one in played for other in played])
+    expected = baselines(data)
+    assert not np.any(expected[~data["valid"]])
+    added = np.asarray(jnp.sum(data["score"] * expected, axis=1))
+    assert np.std(added) > 0.1
+    np.testing.assert_allclose(np.mean(added), 0.0, atol=1e-12)
+
+
+def test_a_baseline_by_state_lowers_the_noise() -> None:
+    rng, played = np.random.default_rng(0), [steps for _, steps in episodes(0.0)]
+    drawn = [[played[i] for i in rng.integers(64, size=40)] for _ in range(300)]
+    data = stacked([dataset(several, 120) for several in drawn])
+    credit = jax.vmap(lambda *row: credits(*row, 0.9))(data["pay"], data["first"], data["valid"])
+    without = np.sum(data["score"] * credit, axis=1)
+    with_it = np.sum(data["score"] * (credit - baselines(data)), axis=1)
+    assert np.var(with_it) < 0.6 * np.var(without)
+    assert abs(np.mean(with_it) - np.mean(without)) < 0.2 * np.std(without)
 
 
 # --- What J owes to the model, on a linear system whose V is known ---
@@ -261,17 +312,15 @@ def scene() -> Scene:
         player,
         LearnedWorld(ensemble, KNOWN),
         Starts(data.obs, jnp.asarray(NUM), data),
-        Evidence(data, player.policy, data),
+        Evidence(data, player.policy, data, jnp.asarray(1.0)),
         x,
         y,
     )
 
 
-def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
-    s, key, h = scene(), jax.random.key(2), 1e-4
-    samples, info = policy_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
-    assert not info.is_failed
-    assert float(info.residual) < 1e-6
+def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.ndarray:
+    """What J gains as the weights of single rows in the fit rise by ``change``, fitted anew."""
+    h = 1e-4
     rollouts = forecast(jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS)
     begin = np.append(
         s.world.ensemble.members.layers[0].weight,
@@ -297,13 +346,90 @@ def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
         right = inputs.T @ (share[:, None] * s.y) + 0.05 * begin + slope
         return np.linalg.solve(inputs.T @ (share[:, None] * inputs) + 0.05 * np.eye(4), right)
 
-    found = np.asarray(samples.advantage)
-    expected = []
-    for step in h * np.eye(NUM)[:8]:
+    found = []
+    for step in h * change * np.eye(NUM)[np.asarray(rows)]:
         up, down = (objective(jnp.asarray(answer(1.0 / NUM + t * step))) for t in (1.0, -1.0))
-        expected.append(float(up - down) / (2.0 * h))
+        found.append(float(up - down) / (2.0 * h))
+    return np.array(found)
+
+
+def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
+    s, key = scene(), jax.random.key(2)
+    samples, info = policy_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
+    assert not info.is_failed
+    assert float(info.residual) < 1e-6
+    found, expected = np.asarray(samples.advantage), influences(s, key, range(8), 1.0)
     # Every row is an episode of its own here, so an advantage is a reward less the mean reward.
-    np.testing.assert_allclose(found[:8] - found[0], np.array(expected) - expected[0], rtol=1e-4)
+    np.testing.assert_allclose(found[:8] - found[0], expected - expected[0], rtol=1e-4)
+
+
+def newest(s: Scene, num_fresh: int, num_rows: int) -> Evidence:
+    """The last rows are of the policy, the others older; the former padded with others."""
+    valid = np.arange(num_rows) < num_fresh
+    rows = np.where(valid, NUM - num_fresh + np.arange(num_rows), 0)
+    fresh = jax.tree.map(lambda x: x[rows] if x.ndim else jnp.asarray(num_fresh), s.evidence.data)
+    return s.evidence._replace(data=fresh, share=jnp.asarray(num_fresh / NUM))
+
+
+def test_fresh_rows_weigh_what_their_share_of_the_fitted_data_is() -> None:
+    """A change of µ^π moves the weights of the policy's own rows alone, by their share."""
+    s, key, num_fresh = scene(), jax.random.key(2), 10
+    evidence = newest(s, num_fresh, num_rows=13)
+    samples, info = policy_term(key, s.player, s.world, s.starts, evidence, SETTINGS)
+    assert not info.is_failed
+    found = np.asarray(samples.advantage)
+    expected = influences(s, key, range(NUM - num_fresh, NUM), num_fresh / NUM)
+    np.testing.assert_allclose(
+        found[:num_fresh] - found[0], expected - expected[0], rtol=1e-4, atol=1e-9
+    )
+    assert not np.any(found[num_fresh:])
+
+
+def test_a_failed_term_weighs_nothing() -> None:
+    s = scene()
+    leader = dataclasses.replace(SETTINGS.leader, cg_iterations=1, max_residual=0.0)
+    hopeless = dataclasses.replace(SETTINGS, leader=leader)
+    samples, info = policy_term(
+        jax.random.key(2), s.player, s.world, s.starts, s.evidence, hopeless
+    )
+    assert info.is_failed
+    assert not np.any(samples.weight)
+    assert np.isnan(float(info.fold_cosine))
+
+
+def test_agreement_is_the_mean_cosine_of_gradients_on_disjoint_episodes() -> None:
+    s = scene()
+    samples = credited(newest(s, 23, num_rows=30), jnp.asarray(s.y[:30, 0]), 0.9, 0.0)
+    first = jnp.asarray(np.arange(30) % 3 == 0)
+    theta, rebuild = flatten_policy(s.player.policy)
+    score = jax.jit(jax.grad(lambda t, o, a: log_prob(rebuild(t), o, a)))
+    gradients = np.zeros((NUM_FOLDS, len(theta)))
+    for i in range(23):
+        slope = score(theta, samples.obs[i], samples.action[i])
+        gradients[(i // 3) % NUM_FOLDS] += np.asarray(slope) * float(samples.advantage[i])
+    unit = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    pairs = [unit[i] @ unit[j] for i, j in itertools.combinations(range(NUM_FOLDS), 2)]
+    found = fold_cosine(s.player.policy, samples, first)
+    np.testing.assert_allclose(found, np.mean(pairs), rtol=1e-6)
+
+
+def test_effective_sample_size_counts_what_the_ratios_leave() -> None:
+    s = scene()
+    evidence = newest(s, 23, num_rows=30)
+    theta, rebuild = flatten_policy(s.player.policy)
+    moved = rebuild(theta + 0.4 * jnp.cos(7.0 * jnp.arange(len(theta))))
+    ratio = []
+    for obs, action in zip(evidence.data.obs[:23], evidence.data.action[:23], strict=True):
+        (old, old_log_std), (new, new_log_std) = s.player.policy(obs), moved(obs)
+        density = [
+            scipy.stats.norm(np.asarray(mean), np.exp(log_std)).pdf(np.asarray(action)).prod()
+            for mean, log_std in ((old, old_log_std), (new, new_log_std))
+        ]
+        ratio.append(density[1] / density[0])
+    expected = np.sum(ratio) ** 2 / np.sum(np.square(ratio)) / 23
+    assert 0.5 < expected < 0.99
+    np.testing.assert_allclose(effective_sample_size(evidence, moved), expected, rtol=1e-6)
+    np.testing.assert_allclose(effective_sample_size(evidence, s.player.policy), 1.0, rtol=1e-9)
 
 
 def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from duopoly.equilibrium.baseline import NUM_FOLDS, baseline, credits_to_go, folds
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.surrogate import Samples, log_probs
+from duopoly.policy.step import flatten_policy
+from duopoly.policy.surrogate import Samples, log_probs, surrogate
 from duopoly.types import Transitions
 
 
@@ -20,6 +23,8 @@ class Evidence(NamedTuple):
     """The policy that took them."""
     fitted: Transitions
     """All that the model was fitted to."""
+    share: Float[Array, ""]
+    """How much of that is of this policy."""
 
 
 def credits(
@@ -38,31 +43,60 @@ def credits(
     it does in imagination. An episode whose end is not in the data counts as far as it goes.
     """
     count = jnp.maximum(jnp.sum(valid), 1)
-    mean = jnp.sum(jnp.where(valid, reward, 0.0)) / count
-    centred = jnp.where(valid, reward - mean, 0.0)
-    ends = jnp.append(first[1:] | ~valid[1:], True)  # the next row belongs to another episode
-
-    def backward(later: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
-        reward, is_end = row
-        credit = reward + discount * jnp.where(is_end, 0.0, later)
-        return credit, credit
-
-    zero = jnp.zeros((), reward.dtype)
-    _, credit = jax.lax.scan(backward, zero, (centred, ends), reverse=True)
-    baseline = jnp.sum(jnp.where(valid, credit, 0.0)) / count
-    return jnp.where(valid, credit - baseline, 0.0)
+    credit = credits_to_go(reward, first, valid, discount)
+    return jnp.where(valid, credit - jnp.sum(credit) / count, 0.0)
 
 
-def credited(evidence: Evidence, reward: Float[Array, " N"], discount: float) -> Samples:
+def credited(
+    evidence: Evidence, reward: Float[Array, " N"], discount: float, ridge: float
+) -> Samples:
     """Returns the real samples whose surrogate's gradient is ∇_θ E_{µ^πθ}[reward].
 
     In units of reward per step: at the policy that collected; away from it, by the ratio π/π_old.
+    With a ridge, an action is worth its credit beyond what its state let expect (`baseline`).
     """
     data = evidence.data
+    advantage = credits(reward, data.first, data.valid, discount)
+    if ridge > 0.0:
+        x = jax.vmap(evidence.policy.inputs)(data.obs)
+        advantage -= baseline(x, reward, data.first, data.valid, discount, ridge)
     return Samples(
         obs=data.obs,
         action=data.action,
         log_prob=log_probs(evidence.policy, data.obs, data.action),
-        advantage=credits(reward, data.first, data.valid, discount),
+        advantage=advantage,
         weight=data.valid.astype(reward.dtype),
     )
+
+
+def fold_cosine(
+    policy: GaussianPolicy, samples: Samples, first: Bool[Array, " N"]
+) -> Float[Array, ""]:
+    """Returns the mean cosine between the surrogate's gradients on disjoint parts of the data.
+
+    Near 1 where every part tells the same direction, near 0 where each tells noise; NaN where
+    fewer than two parts tell anything.
+    """
+    theta, rebuild = flatten_policy(policy)
+    parts = folds(first)
+
+    def gradient_on(part: Array) -> Float[Array, " P"]:
+        only = samples._replace(weight=jnp.where(parts == part, samples.weight, 0.0))
+        return jax.grad(lambda t: surrogate(rebuild(t), only))(theta)
+
+    gradients = jax.vmap(gradient_on)(jnp.arange(NUM_FOLDS))
+    norm = jnp.linalg.norm(gradients, axis=1)
+    unit = gradients / jnp.where(norm > 0.0, norm, 1.0)[:, None]
+    num_told = jnp.sum(norm > 0.0)
+    between = jnp.sum(jnp.sum(unit, axis=0) ** 2) - num_told  # without each with itself
+    return between / (num_told * (num_told - 1))
+
+
+@eqx.filter_jit
+def effective_sample_size(evidence: Evidence, policy: GaussianPolicy) -> Float[Array, ""]:
+    """Returns (Σ w)² / (N Σ w²), w = π/π_old: the share of the data that is left for ``policy``."""
+    data = evidence.data
+    old, new = (log_probs(p, data.obs, data.action) for p in (evidence.policy, policy))
+    log_ratio = jnp.where(data.valid, new - old, -jnp.inf)
+    ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
+    return jnp.sum(ratio) ** 2 / (jnp.sum(ratio**2) * data.num_valid)

@@ -8,12 +8,14 @@ the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, ∇_π ℓ a policy grad
 sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.equilibrium.credit import Evidence, credited
+from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
 from duopoly.equilibrium.response import foresee
@@ -65,16 +67,17 @@ def model_term(
         return jnp.mean(divergence) - surrogate(policy, samples)
 
     losses = sample_losses(world.ensemble, world.ensemble.members, evidence.data)
-    real = credited(evidence, losses, discount)
+    real = credited(evidence, losses, discount, settings.leader.baseline_ridge)
     term = foresee(
         follower_loss_fn,
         world.ensemble.members,
         theta,
-        lambda theta: surrogate(rebuild(theta), real),
+        lambda theta: surrogate(rebuild(theta), real, settings.leader.max_ratio),
         fisher_vector_product(player.policy, obs, settings.leader.cg_damping),
         settings.leader,
     )
-    return term.value, LeaderInfo(term.residual, term.is_failed)
+    cosine = fold_cosine(player.policy, real, evidence.data.first)
+    return term.value, LeaderInfo(term.residual, term.is_failed, cosine)
 
 
 def imagined_samples(
@@ -94,11 +97,17 @@ def imagined_samples(
     )
 
 
+class Norms(NamedTuple):
+    """Sizes of the parts of a leader's gradient."""
+
+    term: Float[Array, ""]
+    first: Float[Array, ""]
+    whole: Float[Array, ""]
+
+
 @eqx.filter_jit
-def share_of_gradient(
-    term: MLP, world: LearnedWorld | RobustWorld, data: Transitions
-) -> Float[Array, ""]:
-    """Returns ‖term‖ / ‖∇_M ℓ + term‖ at the model as it is."""
+def norms_of_gradient(term: MLP, world: LearnedWorld | RobustWorld, data: Transitions) -> Norms:
+    """Returns ‖term‖, ‖∇_M ℓ‖ and ‖∇_M ℓ + term‖ at the model as it is."""
 
     def loss_fn(members: MLP) -> Float[Array, ""]:
         return jnp.sum(sample_losses(world.ensemble, members, data)) / data.num_valid
@@ -106,5 +115,5 @@ def share_of_gradient(
     def norm(tree: MLP) -> Float[Array, ""]:
         return jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(tree)))
 
-    whole = jax.tree.map(jnp.add, jax.grad(loss_fn)(world.ensemble.members), term)
-    return norm(term) / norm(whole)
+    first = jax.grad(loss_fn)(world.ensemble.members)
+    return Norms(norm(term), norm(first), norm(jax.tree.map(jnp.add, first, term)))

@@ -1,11 +1,12 @@
 """The implicit term of PAL (Eq. 11): how a change of the policy moves J through the model's answer.
 
-    max_π J(π, M̂^π),   M̂^π = argmin_M ℓ(M, µ^π) = argmin_M E_{µ^π}[ℓ_i(M)]
+    max_π J(π, M̂^π),   M̂^π = argmin_M ℓ(M),   ℓ(M) = ρ E_{µ^π}[ℓ_i(M)] + (1 − ρ) E_old[ℓ_i(M)]
 
-A real sample's influence is what J gains, per unit of its share in the data, once the model has
-answered: r_i = −⟨∇_M ℓ_i(M̂), v⟩, v = (∇²_M ℓ + λ)⁻¹ ∇_M J. Paid as a reward, it makes the implicit
-term an ordinary policy gradient on real data, ∇_θ E_{µ^πθ}[r_i]: the policy is paid for visits
-whose data move the model in the direction that raises J.
+ρ is the share of the policy's own data in all that the model fits. A real sample's influence is
+what J gains, per unit of its weight in that loss, once the model has answered:
+r_i = −⟨∇_M ℓ_i(M̂), v⟩, v = (∇²_M ℓ + λ)⁻¹ ∇_M J. Paid as a reward, it makes the implicit term an
+ordinary policy gradient on real data, ρ ∇_θ E_{µ^πθ}[r_i]: the policy is paid for visits whose data
+move the model in the direction that raises J.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.equilibrium.credit import Evidence, credited
+from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.curvature import gauss_newton_product
 from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
 from duopoly.equilibrium.response import foresee
@@ -39,6 +40,8 @@ class LeaderInfo(NamedTuple):
     """Of the solve, relative; NaN where the term was unrolled."""
     is_failed: Bool[Array, ""]
     """Whether the term was refused, so the step is of first order."""
+    fold_cosine: Float[Array, ""]
+    """Mean cosine between the real policy gradients of disjoint parts of the data."""
 
 
 @eqx.filter_jit
@@ -54,7 +57,7 @@ def policy_term(
 
     In units of return per step, like that of J(π, M̂) itself. The curvature of the model's loss is
     measured on what it was fitted to, ``evidence.fitted``; ``evidence.data`` are of the policy
-    whose influence is asked.
+    whose influence is asked. Nothing weighs anything where the term failed.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     rollouts = forecast(key_imagine, player, world, starts, settings)
@@ -80,8 +83,11 @@ def policy_term(
         loss.outputs, loss.of_outputs, answer, settings.leader.cg_damping
     )
     term = foresee(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
-    samples = credited(evidence, term.value, discount)
-    return samples, LeaderInfo(term.residual, term.is_failed)
+    reward = evidence.share * term.value
+    samples = credited(evidence, reward, discount, settings.leader.baseline_ridge)
+    samples = samples._replace(weight=jnp.where(term.is_failed, 0.0, samples.weight))
+    cosine = fold_cosine(player.policy, samples, evidence.data.first)
+    return samples, LeaderInfo(term.residual, term.is_failed, cosine)
 
 
 class ModelLoss(NamedTuple):

@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
 from duopoly.networks import Normaliser, random_batches, rebase
+from duopoly.policy.foresight import Foresight, LeanInfo, lean, no_foresight, rebase_foresight
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.natural_gradient import natural_gradient_step
 from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
-from duopoly.policy.step import StepInfo, flatten_policy
+from duopoly.policy.step import ObjectiveFn, StepInfo
 from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
 from duopoly.policy.trust_region import trust_region_step
 from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
@@ -38,6 +39,8 @@ class PolicyState(eqx.Module):
     value: ValueState
     opt_state: optax.OptState = ()
     """What the way of stepping remembers; empty but for plain gradients."""
+    foresight: Foresight | None = None
+    """What is remembered of the implicit term; None unless a leader foresees the answer."""
 
 
 class ImprovementInfo(NamedTuple):
@@ -53,8 +56,8 @@ class ImprovementInfo(NamedTuple):
     """Imagined steps, padding excluded."""
     value: ValueInfo
     step: StepInfo
-    implicit_norm: Float[Array, ""]
-    """Norm of the implicit term's part of the gradient."""
+    lean: LeanInfo | None = None
+    """Of the implicit term; None without one."""
 
 
 def init_policy_player(
@@ -84,6 +87,11 @@ def fix_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     return eqx.tree_at(lambda s: s.policy.inputs, state, inputs)
 
 
+def with_foresight(state: PolicyState) -> PolicyState:
+    """Returns the player that can remember an implicit term, and has met none."""
+    return PolicyState(state.policy, state.value, state.opt_state, no_foresight(state.policy))
+
+
 @jax.jit
 def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     """Returns the same policy and value function, in units of what has been seen since.
@@ -93,6 +101,9 @@ def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     """
     old = state.policy.inputs
     new = old.renewed(seen.obs, seen.valid)
+    if state.foresight is not None:
+        known = rebase_foresight(state.foresight, old, new)
+        state = eqx.tree_at(lambda s: s.foresight, state, known)
     return eqx.tree_at(
         lambda s: (s.policy.inputs, s.policy.network, s.value.function.network),
         state,
@@ -116,7 +127,7 @@ def improve_policy(
     """Imagines, estimates advantages, takes a policy step, refits the value function.
 
     ``implicit`` adds the gradient of further samples to that of J(π, M̂): the leader's, on real
-    data, in units of return per step (Eq. 11).
+    data, in units of return per step (Eq. 11). They are unknown where nothing weighs anything.
     """
     keys = jax.random.split(key, 4)
     key_fisher, key_value = keys[2], keys[3]
@@ -133,21 +144,44 @@ def improve_policy(
         weight=weight.reshape(-1),
     )
 
-    def objective_fn(policy: GaussianPolicy) -> Float[Array, ""]:
-        total = objective(policy, samples, settings.policy.entropy_bonus)
-        return total if implicit is None else total + surrogate(policy, implicit) / (scale + 1e-8)
+    def first_order_fn(policy: GaussianPolicy) -> Float[Array, ""]:
+        return objective(policy, samples, settings.policy.entropy_bonus)
 
     batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
+    fisher_obs = flat.obs[batch(0)]
+    objective_fn: ObjectiveFn = first_order_fn
+    foresight, lean_info = state.foresight, None
+    if implicit is not None:
+        foresight, objective_fn, lean_info = lean_on(
+            state, first_order_fn, implicit, scale, fisher_obs, settings
+        )
     policy, opt_state, step = STEPS[settings.policy.improver](
-        state.policy, state.opt_state, objective_fn, flat.obs[batch(0)], settings.policy
+        state.policy, state.opt_state, objective_fn, fisher_obs, settings.policy
     )
     x = jax.vmap(state.policy.inputs)(flat.obs)
     value, value_info = fit_value(
         key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
-    implicit_norm = norm_of_gradient(state.policy, implicit) / (scale + 1e-8)
-    info = summarise(rollouts, value_info, step, implicit_norm)
-    return PolicyState(policy, value, opt_state), info
+    info = summarise(rollouts, value_info, step)._replace(lean=lean_info)
+    return PolicyState(policy, value, opt_state, foresight), info
+
+
+def lean_on(
+    state: PolicyState,
+    objective_fn: ObjectiveFn,
+    implicit: Samples,
+    scale: Float[Array, ""],
+    fisher_obs: Float[Array, "M obs"],
+    settings: Settings,
+) -> tuple[Foresight, ObjectiveFn, LeanInfo]:
+    """Adds the implicit term to an objective of advantages that were divided by ``scale``."""
+
+    def implicit_fn(policy: GaussianPolicy) -> Float[Array, ""]:
+        return surrogate(policy, implicit, settings.leader.max_ratio) / (scale + 1e-8)
+
+    known = no_foresight(state.policy) if state.foresight is None else state.foresight
+    is_known = jnp.any(implicit.weight > 0.0)
+    return lean(state.policy, known, objective_fn, implicit_fn, is_known, fisher_obs, settings)
 
 
 def roll_out(
@@ -170,14 +204,6 @@ def roll_out(
     )
 
 
-def norm_of_gradient(policy: GaussianPolicy, samples: Samples | None) -> Float[Array, ""]:
-    """Returns the norm of the surrogate's gradient; 0 without samples."""
-    if samples is None:
-        return jnp.zeros(())
-    theta, rebuild = flatten_policy(policy)
-    return jnp.linalg.norm(jax.grad(lambda t: surrogate(rebuild(t), samples))(theta))
-
-
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
     """Returns how much each imagined step counts: the valid ones alike, by Eq. 17's objective.
 
@@ -192,9 +218,7 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
     return valid * share[:, None, None]
 
 
-def summarise(
-    rollouts: Rollouts, value: ValueInfo, step: StepInfo, implicit_norm: Float[Array, ""]
-) -> ImprovementInfo:
+def summarise(rollouts: Rollouts, value: ValueInfo, step: StepInfo) -> ImprovementInfo:
     """Reduces the rollouts of one step to what is worth watching."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
@@ -204,7 +228,6 @@ def summarise(
         num_steps=jnp.sum(rollouts.valid),
         value=value,
         step=step,
-        implicit_norm=implicit_norm,
     )
 
 

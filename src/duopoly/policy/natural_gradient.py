@@ -17,6 +17,9 @@ from duopoly.policy.gaussian import GaussianPolicy
 from duopoly.policy.step import ObjectiveFn, StepInfo, flatten_policy, mean_kl, raise_to_floor
 from duopoly.settings import PolicySettings
 
+FisherProduct = Callable[[Float[Array, " P"]], Float[Array, " P"]]
+"""v ↦ (F + damping·1) v."""
+
 
 class NaturalStep(NamedTuple):
     """The change of the parameters that the natural gradient proposes."""
@@ -59,18 +62,26 @@ def propose(
     theta, rebuild = flatten_policy(policy)
     gradient = jax.grad(lambda t: objective_fn(rebuild(t)))(theta)
     product = fisher_vector_product(policy, fisher_obs, settings.cg_damping)
-    direction, _ = jax.scipy.sparse.linalg.cg(
-        product, gradient, tol=0.0, maxiter=settings.cg_iterations
-    )
+    direction = natural_direction(product, gradient, settings)
     curvature = gradient @ direction
     step_length = jnp.sqrt(2.0 * settings.target_kl / curvature)
     residual = jnp.linalg.norm(product(direction) - gradient) / jnp.linalg.norm(gradient)
     return NaturalStep(step_length * direction, jnp.linalg.norm(gradient), curvature, residual)
 
 
+def natural_direction(
+    product: FisherProduct, gradient: Float[Array, " P"], settings: PolicySettings
+) -> Float[Array, " P"]:
+    """Returns F⁻¹g, as far as the conjugate gradient iterations get."""
+    solution, _ = jax.scipy.sparse.linalg.cg(
+        product, gradient, tol=0.0, maxiter=settings.cg_iterations
+    )
+    return solution
+
+
 def fisher_vector_product(
     policy: GaussianPolicy, obs: Float[Array, "M obs"], damping: float
-) -> Callable[[Float[Array, " P"]], Float[Array, " P"]]:
+) -> FisherProduct:
     """Returns v ↦ (F + damping·1) v, F averaged over the observations, without ever forming F.
 
     Gauss-Newton form: F = E[Jᵀ H J], J the Jacobian of (mean, log std) and H the Fisher matrix of a

@@ -1,0 +1,123 @@
+"""The second part of a leader's gradient (Eq. 11), beside the first: averaged, and held in bounds.
+
+    d = F⁻¹ g₂ averaged over steps,   κ = min(1, max_share ‖F⁻¹ g₁‖_F / ‖d‖_F),   ‖x‖_F = √(xᵀ F x)
+
+with g₁ the gradient of J(π, M̂), the model held fixed, and g₂ the implicit term, known from few real
+data and so mostly noise. What is averaged is the natural direction, not the gradient: it is a
+change of the policy, and stays the same change when the inputs are given in other units, under the
+same map as the parameters themselves (`rebase` is linear in them). The policy then steps by the
+gradient of J plus κ F d.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float
+
+from duopoly.networks import MLP, Normaliser, rebase
+from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.natural_gradient import (
+    FisherProduct,
+    fisher_vector_product,
+    natural_direction,
+)
+from duopoly.policy.step import ObjectiveFn, flatten_policy
+from duopoly.settings import Settings
+
+
+class Foresight(eqx.Module):
+    """The implicit term's natural directions so far, the later ones weighing more."""
+
+    network: MLP
+    """Change of the policy's weights: a weighted sum of directions."""
+    log_std: Float[Array, " act"]
+    weight: Float[Array, ""]
+    """Sum of the weights in that sum, which grows to 1."""
+
+
+class LeanInfo(NamedTuple):
+    """What is observed of the implicit term's part in one policy step."""
+
+    newest_norm: Float[Array, ""]
+    """‖g₂‖, in the units of the policy's normalised objective."""
+    first_norm: Float[Array, ""]
+    """‖g₁‖."""
+    fisher_share: Float[Array, ""]
+    """‖d‖_F / ‖F⁻¹ g₁‖_F, before d is bounded."""
+    norm: Float[Array, ""]
+    """‖κ F d‖: what was added to the gradient."""
+
+
+def no_foresight(policy: GaussianPolicy) -> Foresight:
+    """Returns what is known before the first term."""
+    network, log_std = jax.tree.map(jnp.zeros_like, (policy.network, policy.log_std))
+    return Foresight(network, log_std, jnp.zeros(()))
+
+
+def rebase_foresight(foresight: Foresight, old: Normaliser, new: Normaliser) -> Foresight:
+    """Returns the same change of the policy, for inputs in other units."""
+    return eqx.tree_at(lambda f: f.network, foresight, rebase(foresight.network, old, new))
+
+
+def remember(
+    foresight: Foresight, direction: Float[Array, " P"], is_known: Bool[Array, ""], memory: int
+) -> tuple[Foresight, Float[Array, " P"]]:
+    """Adds a direction to the average, and returns both; one that is not known counts for nothing.
+
+    Nor does one that is not finite: it would never be forgotten.
+
+        m ← β m + (1 − β) d,   w ← β w + (1 − β),   β = 1 − 1/memory,   the average m/w
+
+    Without any known direction the average is 0; so it is where this one is not known.
+    """
+    is_known &= jnp.all(jnp.isfinite(direction))
+    total, unravel = ravel_pytree((foresight.network, foresight.log_std))
+    share = 1.0 / memory
+    new = total + share * (jnp.where(is_known, direction, 0.0) - total)
+    weight = foresight.weight + share * (1.0 - foresight.weight)
+    network, log_std = unravel(jnp.where(is_known, new, total))
+    kept = Foresight(network, log_std, jnp.where(is_known, weight, foresight.weight))
+    return kept, jnp.where(is_known, new / weight, 0.0)
+
+
+def fisher_norm(product: FisherProduct, direction: Float[Array, " P"]) -> Float[Array, ""]:
+    """Returns √(xᵀ F x): to second order, √(2 KL) of a policy moved by x."""
+    return jnp.sqrt(direction @ product(direction))
+
+
+def lean(
+    policy: GaussianPolicy,
+    foresight: Foresight,
+    objective_fn: ObjectiveFn,
+    implicit_fn: ObjectiveFn,
+    is_known: Bool[Array, ""],
+    fisher_obs: Float[Array, "M obs"],
+    settings: Settings,
+) -> tuple[Foresight, ObjectiveFn, LeanInfo]:
+    """Returns the objective with the implicit term added, linear in the parameters.
+
+    ``implicit_fn`` has the term as its gradient, which counts only where it ``is_known``.
+    """
+    theta, rebuild = flatten_policy(policy)
+    product = fisher_vector_product(policy, fisher_obs, settings.policy.cg_damping)
+    first, newest = (
+        jax.grad(lambda t, fn=fn: fn(rebuild(t)))(theta) for fn in (objective_fn, implicit_fn)
+    )
+    of_first, direction = (
+        natural_direction(product, gradient, settings.policy) for gradient in (first, newest)
+    )
+    foresight, average = remember(foresight, direction, is_known, settings.leader.memory)
+    first_length, length = fisher_norm(product, of_first), fisher_norm(product, average)
+    limit = settings.leader.max_share * first_length
+    factor = jnp.where(length > limit, limit / length, 1.0)
+    slope = factor * product(average)
+
+    def leaning(moved: GaussianPolicy) -> Float[Array, ""]:
+        return objective_fn(moved) + slope @ (flatten_policy(moved)[0] - theta)
+
+    norm = jnp.linalg.norm
+    info = LeanInfo(norm(newest), norm(first), length / first_length, norm(slope))
+    return foresight, leaning, info
