@@ -32,7 +32,7 @@ HOPPER = Settings(
     policy=PolicySettings(discount=0.995, fisher_samples=10_000),
 )
 
-# Seen 100 actions ahead, to dive earns more than to stand, and leads on to a hop; so does noise.
+# Seen 100 actions ahead, to dive earns more than to stand, and leads on to a hop while noise lasts.
 HOPPER_PAL = dataclasses.replace(
     HOPPER, policy=dataclasses.replace(HOPPER.policy, discount=0.99, entropy_bonus=0.005)
 )
