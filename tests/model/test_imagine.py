@@ -71,7 +71,8 @@ def test_members_live_in_worlds_of_their_own() -> None:
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
     world = LearnedWorld(ensemble, knowledge_of(POINT))
     obs = jnp.broadcast_to(jnp.array([0.1, 0.2, 3.0]), (3, 1, 3))
-    next_obs, reward, terminated, _ = world(KEY, obs, jnp.full((3, 1, 2), 0.5))
+    told = world(KEY, obs, jnp.full((3, 1, 2), 0.5))
+    next_obs, reward, terminated = told.next_obs, told.reward, told.terminated
     assert next_obs.shape == (3, 1, 3)
     assert reward.shape == terminated.shape == (3, 1)
     assert len(np.unique(np.asarray(next_obs[:, 0, 0]))) == 3
