@@ -21,7 +21,7 @@ from duopoly.equilibrium.credit import Evidence, effective_sample_size
 from duopoly.equilibrium.gaps import imagine_policy, mean_return
 from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
 from duopoly.equilibrium.policy_leader import policy_term
-from duopoly.model.dynamics import Knowledge, LearnedWorld, robust_world
+from duopoly.model.dynamics import Knowledge, LearnedWorld, RobustWorld, robust_world
 from duopoly.model.fit import ModelState, fit_model, init_model, measure
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import Tilt
@@ -186,8 +186,7 @@ def improve(
     """
     if game.settings.policy.plans:
         return state, {}
-    learned = learned_world(game, before)
-    world = robust_world(learned, game.settings.robustness)
+    world = practice_world(game, before)
     starts = start_states(game, state)
     policy = renew_inputs(before.policy, recent_data(game, state))
     evidence = evidence_of(game, before, state) if leads(game, Leader.POLICY) else None
@@ -207,7 +206,7 @@ def improve(
             f"{game.task.name}"
         )
     metrics = report.of_improvement(infos, policy.policy)
-    metrics |= objective_elsewhere(game, before, state, learned, starts)
+    metrics |= objective_elsewhere(game, before, state, starts)
     if evidence is not None:
         metrics |= report.of_leader(foreseen) | report.of_leaning(infos)
         left = effective_sample_size(evidence, policy.policy)
@@ -215,9 +214,7 @@ def improve(
     return with_policy(state, policy), metrics
 
 
-def objective_elsewhere(
-    game: Game, before: Players, state: GameState, world: LearnedWorld, starts: Starts
-) -> Metrics:
+def objective_elsewhere(game: Game, before: Players, state: GameState, starts: Starts) -> Metrics:
     """Returns J(π, M̂) where the policy player's own imagination does not tell it.
 
     Because that starts amid the data, or ends where the members disagree.
@@ -226,6 +223,7 @@ def objective_elsewhere(
     if settings.imagination.start_from_data == 0.0 and settings.robustness.max_disagreement == 0.0:
         return {}
     key = jax.random.fold_in(key_of(game.seed, Purpose.OBJECTIVE), state.round)
+    world = learned_world(game, before)
     rollouts = imagine_policy(key, before.policy.policy, world, starts, settings)
     return {"game/policy_objective": float(mean_return(rollouts))}
 
@@ -277,7 +275,7 @@ def actor(game: Game, players: Players, *, deterministic: bool) -> Actor:
     Gaussian policy, and so explores. ``deterministic`` leaves out the noise that explores.
     """
     if game.settings.policy.plans and int(players.model.num_fits) > 0:
-        world = robust_world(learned_world(game, players), game.settings.robustness)
+        world = practice_world(game, players)
         num_actions = game.task.spec.action_dim
         return planning_actor(world, num_actions, game.settings, deterministic=deterministic)
     return gaussian_actor(numpy_policy(players.policy.policy), deterministic=deterministic)
@@ -287,6 +285,11 @@ def learned_world(game: Game, players: Players) -> LearnedWorld:
     """Returns what the model player says of the world; what a policy player adds is left out."""
     knowledge = knowledge_of(game.task, game.settings.model)
     return LearnedWorld(players.model.ensemble, knowledge)
+
+
+def practice_world(game: Game, players: Players) -> LearnedWorld | RobustWorld:
+    """Returns the learned world with what the policy player adds to it for its own improvement."""
+    return robust_world(learned_world(game, players), game.settings.robustness)
 
 
 def unknown_of(task: Task, settings: ModelSettings) -> Unknown:
@@ -311,9 +314,15 @@ def knowledge_of(task: Task, settings: ModelSettings = ModelSettings()) -> Knowl
 
 def fresh_data(game: Game, state: GameState) -> Transitions:
     """Returns D_k, the latest collection, padded to the length of the longest one."""
+    return latest_collections(game, state, 1)
+
+
+def latest_collections(game: Game, state: GameState, num_rounds: int) -> Transitions:
+    """Returns what the latest rounds collected, padded to the most that so many can bring."""
     collection = game.settings.collection
     longest = max(collection.initial_steps, collection.steps_per_round)
-    return state.buffer.latest_rounds(1, longest + game.task.action_repeat - 1)
+    num_rows = longest + (num_rounds - 1) * collection.steps_per_round + game.task.action_repeat - 1
+    return state.buffer.latest_rounds(num_rounds, num_rows)
 
 
 def recent_data(game: Game, state: GameState) -> Transitions:
@@ -326,10 +335,7 @@ def start_states(game: Game, state: GameState) -> Starts:
     initial = state.buffer.starts[-MAX_STARTS:]
     padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
     padded[: len(initial)] = initial
-    collection, num_rounds = game.settings.collection, game.settings.imagination.start_rounds
-    longest = max(collection.initial_steps, collection.steps_per_round)
-    num_rows = longest + (num_rounds - 1) * collection.steps_per_round + game.task.action_repeat - 1
-    recent = state.buffer.latest_rounds(num_rounds, num_rows)
+    recent = latest_collections(game, state, game.settings.imagination.start_rounds)
     return Starts(jnp.asarray(padded), jnp.asarray(len(initial)), recent)
 
 

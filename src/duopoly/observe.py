@@ -18,7 +18,6 @@ from duopoly import report
 from duopoly.equilibrium.gaps import imagine_policy, mean_return, policy_gap
 from duopoly.equilibrium.open_loop import open_loop_error
 from duopoly.equilibrium.visitation import visitation_distance
-from duopoly.model.dynamics import robust_world
 from duopoly.model.fit import prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.moves import (
@@ -28,6 +27,7 @@ from duopoly.moves import (
     actor,
     fresh_data,
     learned_world,
+    practice_world,
     start_states,
 )
 from duopoly.networks import Normaliser
@@ -105,7 +105,7 @@ def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
     if not is_measured or int(players.model.num_fits) == 0:
         return {}
     world, starts = learned_world(game, players), start_states(game, state)
-    practice = robust_world(world, settings.robustness)
+    practice = practice_world(game, players)
     gap = policy_gap(key, players.policy, world, practice, starts, settings)
     return {"game/policy_gap": float(gap)}
 

@@ -32,8 +32,7 @@ from duopoly.app.progress import live_progress
 from duopoly.app.rundir import RunDirectory
 from duopoly.app.train import clocked
 from duopoly.game import Round
-from duopoly.model.dynamics import robust_world
-from duopoly.moves import Game, GameState, actor, learned_world, start
+from duopoly.moves import Game, GameState, actor, practice_world, start
 from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
 from duopoly.policy.plan import empty_plan
 from duopoly.presets import preset
@@ -189,7 +188,7 @@ class Agent:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The planned action in policy units for each observation, and the plans' rests."""
         game = Game(self.task, self.settings, self.seed)
-        world = robust_world(learned_world(game, self.state.players), self.settings.robustness)
+        world = practice_world(game, self.state.players)
         empty = empty_plan(self.task.spec.action_dim, self.settings.policy.planner)
         ahead = read_plans(state, episode_start, obs.shape[:-1], np.asarray(empty))
 
