@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from duopoly.equilibrium.open_loop import open_loop_error
+from duopoly.game.knowledge import knowledge_of
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import fit_model, init_model
-from duopoly.moves import knowledge_of
 from duopoly.networks import moments
 from duopoly.presets import preset
 from duopoly.types import Episode, Transitions

@@ -24,8 +24,8 @@ from queue import Queue
 
 import numpy as np
 
-from duopoly.app.metrics import read_progress
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.runs.metrics import read_progress
 
 RESULTS, RUNS = Path("results"), Path("runs/studies")
 KEPT = ("settings.json", "versions.json", "progress.csv", "evaluation.json")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from probes import TINY
 
-from duopoly.app.agent import Agent
+from duopoly.agent import Agent
 from duopoly.presets import Preset
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -18,7 +18,7 @@ def test_quickstart(
 ) -> None:
     learn = Agent.learn
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duopoly.app.agent.preset", lambda *_: Preset(TINY, 1))
+    monkeypatch.setattr("duopoly.agent.preset", lambda *_: Preset(TINY, 1))
     monkeypatch.setattr(Agent, "learn", lambda agent, steps, **_: learn(agent, steps / 40))
     names = runpy.run_path(str(EXAMPLES / "quickstart.py"))
     assert "final distance" in capsys.readouterr().out

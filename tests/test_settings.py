@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game, settings
+from duopoly import settings
+from duopoly.game.play import play
 from duopoly.presets import METHODS, PRESETS, preset
 from duopoly.schedule import ALGORITHMS, BR, GDA, MAL, PAL, SCHEDULES, check_players
 from duopoly.settings import (
@@ -115,11 +116,11 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
 
     seen.clear()
     for schedule in (GDA, BR, PAL, MAL):
-        list(game.play(POINT, fresh, schedule, 0, num_env_steps=260))
+        list(play(POINT, fresh, schedule, 0, num_env_steps=260))
     for improver in ("trpo", "pg", "cem", "mppi"):
-        list(game.play(POINT, by(improver), MAL, 0, num_env_steps=260))
+        list(play(POINT, by(improver), MAL, 0, num_env_steps=260))
     for gradient in ("implicit", "unrolled"):
         leader = dataclasses.replace(fresh.leader, gradient=gradient)
         leading = dataclasses.replace(fresh, leader=leader)
-        list(game.play(POINT, leading, PAL, 0, num_env_steps=200))
+        list(play(POINT, leading, PAL, 0, num_env_steps=200))
     assert set(fields()) <= seen, set(fields()) - seen

@@ -17,38 +17,38 @@ from typing import TYPE_CHECKING, Any
 from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
-    from duopoly.app.agent import BR, GDA, MAL, METRPO, PAL, PETS, SLBO, Agent, Algorithm
-    from duopoly.game import Round, play
-    from duopoly.moves import GameError, GameState, start
+    from duopoly.agent import BR, GDA, MAL, METRPO, PAL, PETS, SLBO, Agent, Algorithm
+    from duopoly.game.play import Round, play
+    from duopoly.game.state import GameError, GameState, start
     from duopoly.presets import Preset, preset
     from duopoly.schedule import SCHEDULES, Schedule
     from duopoly.settings import Settings, SettingsError
     from duopoly.types import Episode
-    from duopoly.world.check import check_task
+    from duopoly.world.checking.check import check_task
+    from duopoly.world.checking.task_report import TaskReport
     from duopoly.world.custom import RepeatAction, make_task
     from duopoly.world.perturb import Change, Perturbation, PerturbationError
     from duopoly.world.task import Task, TaskError
-    from duopoly.world.task_report import TaskReport
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
 
     __version__: str
 
 _HOMES = {
-    "duopoly.app.agent": (
+    "duopoly.agent": (
         *("PAL", "MAL", "GDA", "BR", "PETS", "METRPO", "SLBO"),
         *("Agent", "Algorithm"),
     ),
-    "duopoly.game": ("Round", "play"),
-    "duopoly.moves": ("GameError", "GameState", "start"),
+    "duopoly.game.play": ("Round", "play"),
+    "duopoly.game.state": ("GameError", "GameState", "start"),
     "duopoly.presets": ("Preset", "preset"),
     "duopoly.schedule": ("SCHEDULES", "Schedule"),
     "duopoly.settings": ("Settings", "SettingsError"),
     "duopoly.types": ("Episode",),
-    "duopoly.world.check": ("check_task",),
+    "duopoly.world.checking.check": ("check_task",),
     "duopoly.world.custom": ("RepeatAction", "make_task"),
     "duopoly.world.perturb": ("Change", "Perturbation", "PerturbationError"),
     "duopoly.world.task": ("Task", "TaskError"),
-    "duopoly.world.task_report": ("TaskReport",),
+    "duopoly.world.checking.task_report": ("TaskReport",),
     "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

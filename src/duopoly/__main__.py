@@ -1,6 +1,6 @@
 """``python -m duopoly``."""
 
-from duopoly.app.cli import main
+from duopoly.cli.main import main
 
 if __name__ == "__main__":
     main()

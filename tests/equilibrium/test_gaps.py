@@ -10,10 +10,11 @@ import pytest
 from jaxtyping import Array
 from probes import POINT, TINY, PerfectPoint
 
-from duopoly import game, observe
 from duopoly.equilibrium.gaps import imagine_policy, mean_return, policy_gap
 from duopoly.equilibrium.open_loop import open_loop_error, segment_starts
 from duopoly.equilibrium.visitation import maximum_mean_discrepancy, visitation_distance
+from duopoly.game import observe
+from duopoly.game.play import play
 from duopoly.model.imagine import Starts
 from duopoly.networks import Normaliser
 from duopoly.policy.gaussian import numpy_policy
@@ -150,7 +151,7 @@ def test_real_return_counts_whole_episodes_to_the_horizon_of_imagination(
 
 
 def test_every_round_after_the_first_tells_the_gaps() -> None:
-    rounds = list(game.play(POINT, TINY, PAL, 0, num_env_steps=320))
+    rounds = list(play(POINT, TINY, PAL, 0, num_env_steps=320))
     for name in ("game/return_gap", "game/visitation_distance", "model/open_loop_error"):
         assert np.isnan(rounds[0].metrics[name])
         assert all(np.isfinite(r.metrics[name]) for r in rounds[1:])
@@ -162,7 +163,7 @@ def test_measuring_changes_nothing() -> None:
         TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=0, open_loop_steps=3)
     )
     one, other = (
-        list(game.play(POINT, settings, PAL, 0, num_env_steps=260))[-1].state.players
+        list(play(POINT, settings, PAL, 0, num_env_steps=260))[-1].state.players
         for settings in (TINY, silent)
     )
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):

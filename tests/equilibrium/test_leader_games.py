@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game
-from duopoly.app.agent import Algorithm
-from duopoly.app.parsing import parse
-from duopoly.app.snapshot import restore, snapshot
+from duopoly.agent import Algorithm
+from duopoly.cli.parsing import parse
+from duopoly.game.leader import evidence_of, foresee_as_model
+from duopoly.game.play import Round, play
+from duopoly.game.report import Metrics
+from duopoly.game.state import Game, GameState, start
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.objective import Tilt
-from duopoly.moves import Game, GameState, evidence_of, foresee_as_model, start
-from duopoly.report import Metrics
+from duopoly.runs.snapshot import restore, snapshot
 from duopoly.schedule import BR, GDA, MAL, PAL, Leader, Schedule
 from duopoly.settings import Improver, LeaderSettings, Settings, SettingsError
 from duopoly.types import Transitions
@@ -32,11 +33,11 @@ def led(**changes: object) -> Settings:
 
 
 @functools.cache
-def last_round(schedule: Schedule, leader: LeaderSettings) -> game.Round:
+def last_round(schedule: Schedule, leader: LeaderSettings) -> Round:
     """The first round in which the leader has an answer to foresee."""
     settings = dataclasses.replace(TINY, leader=leader)
     num_env_steps = 200 if schedule is PAL else 260
-    *_, last = game.play(POINT, settings, schedule, 3, num_env_steps=num_env_steps)
+    *_, last = play(POINT, settings, schedule, 3, num_env_steps=num_env_steps)
     return last
 
 
@@ -115,7 +116,7 @@ def test_without_any_share_a_term_moves_nothing() -> None:
 
 def test_the_share_counts_all_rows_of_the_policy_that_are_fitted() -> None:
     arena = Game(POINT, TINY, 3, Leader.POLICY)
-    first, *_, last = game.play(POINT, TINY, PAL, 3, num_env_steps=320)
+    first, *_, last = play(POINT, TINY, PAL, 3, num_env_steps=320)
     # 200 rows collected, of which 150 are fitted and 60 looked at; then 60 of the 150.
     for played, share in ((first, 1.0), (last, 60 / 150)):
         evidence = evidence_of(arena, played.state.players, played.state)
@@ -127,10 +128,10 @@ def test_the_share_counts_all_rows_of_the_policy_that_are_fitted() -> None:
 def test_resuming_equals_not_stopping_with_what_is_remembered(improver: Improver) -> None:
     policy = dataclasses.replace(TINY.policy, improver=improver)
     settings = dataclasses.replace(led(gradient="implicit"), policy=policy)
-    *_, third, whole = game.play(POINT, settings, PAL, 3, num_env_steps=320)
+    *_, third, whole = play(POINT, settings, PAL, 3, num_env_steps=320)
     template = start(POINT, settings, 3)
     resumed = restore(snapshot(third.state), template)
-    (last,) = game.play(POINT, settings, PAL, 3, num_env_steps=320, state=resumed)
+    (last,) = play(POINT, settings, PAL, 3, num_env_steps=320, state=resumed)
     assert float(last.state.players.policy.foresight.weight) > 0.0
     np.testing.assert_array_equal(flat(last.state.players), flat(whole.state.players))
     for name in ("leader/gradient_norm", "leader/implicit_share", "policy/kl"):
@@ -159,7 +160,7 @@ def test_a_leading_model_is_tilted_unless_its_term_failed() -> None:
 def test_where_nobody_leads_a_leaders_gradient_is_refused(schedule: Schedule) -> None:
     message = f"leader.gradient = 'implicit': nobody leads in {schedule.name}"
     with pytest.raises(SettingsError, match=message):
-        next(game.play(POINT, led(gradient="implicit"), schedule, 0, num_env_steps=200))
+        next(play(POINT, led(gradient="implicit"), schedule, 0, num_env_steps=200))
     with pytest.raises(SettingsError, match=message):
         Algorithm(schedule)(POINT, settings=led(gradient="implicit"))
     words = ["train", "Reacher7DOF", "--algorithm", schedule.name]

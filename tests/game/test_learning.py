@@ -8,7 +8,7 @@ import types
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game
+from duopoly.game.play import play
 from duopoly.model import fit
 from duopoly.policy import improve
 from duopoly.schedule import MAL, PAL
@@ -30,7 +30,7 @@ LEARNING = dataclasses.replace(
 
 
 def test_pal_pushes_the_point_to_the_origin() -> None:
-    rounds = list(game.play(POINT, LEARNING, PAL, 0, num_env_steps=500))
+    rounds = list(play(POINT, LEARNING, PAL, 0, num_env_steps=500))
     first, last = rounds[0].metrics, rounds[-1].metrics
     # Pushing straight to the origin at full speed costs about 1.5 on average.
     assert last["eval/mean_reward"] > -3.0 > first["rollout/ep_rew_mean"]
@@ -53,7 +53,7 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counting(fit, "measure")
     counting(improve, "estimate_advantages")
     settings = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=31))
-    list(game.play(POINT, settings, PAL, 0, num_env_steps=380))
+    list(play(POINT, settings, PAL, 0, num_env_steps=380))
     assert traces == {"measure": 1, "estimate_advantages": 1}
 
 
@@ -62,7 +62,7 @@ def test_a_point_of_which_nothing_is_known_is_pushed_to_the_origin() -> None:
     settings = dataclasses.replace(
         LEARNING, model=dataclasses.replace(LEARNING.model, outcome_hidden=(32,))
     )
-    rounds = list(game.play(blind, settings, PAL, 0, num_env_steps=500))
+    rounds = list(play(blind, settings, PAL, 0, num_env_steps=500))
     first, last = rounds[0].metrics, rounds[-1].metrics
     assert last["eval/mean_reward"] > -3.0 > first["rollout/ep_rew_mean"]
     assert abs(last["imagined/return_mean"] - last["rollout/ep_rew_mean"]) < 2.0
@@ -81,7 +81,7 @@ def test_every_choice_of_the_model_player_plays() -> None:
         learn_reward=True,
     )
     settings = dataclasses.replace(TINY, model=model)
-    last = list(game.play(POINT, settings, MAL, 0, num_env_steps=320))[-1].metrics
+    last = list(play(POINT, settings, MAL, 0, num_env_steps=320))[-1].metrics
     unknown = {name for name, value in last.items() if math.isnan(value)}
     of_collection = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate"}
     elsewhere = {name for name in unknown if name.startswith(("planner/", "leader/"))}

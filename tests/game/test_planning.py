@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game, moves
-from duopoly.moves import Game, actor
+from duopoly.game import moves
+from duopoly.game.moves import actor
+from duopoly.game.play import Round, play
+from duopoly.game.state import Game
 from duopoly.policy import plan
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.schedule import MAL, METRPO, PETS, Schedule
@@ -25,20 +27,20 @@ def settings_of(improver: Improver, planner: PlannerSettings = ARENA) -> Setting
     return dataclasses.replace(TINY, policy=policy)
 
 
-def play(settings: Settings, schedule: Schedule, num_env_steps: int) -> list[game.Round]:
-    return list(game.play(POINT, settings, schedule, SEED, num_env_steps=num_env_steps))
+def play_rounds(settings: Settings, schedule: Schedule, num_env_steps: int) -> list[Round]:
+    return list(play(POINT, settings, schedule, SEED, num_env_steps=num_env_steps))
 
 
 @pytest.fixture(scope="module")
-def rounds() -> list[game.Round]:
-    return play(settings_of("cem"), PETS, 320)
+def rounds() -> list[Round]:
+    return play_rounds(settings_of("cem"), PETS, 320)
 
 
 def same(one: Episode, other: Episode) -> bool:
     return all(np.array_equal(getattr(one, a), getattr(other, a)) for a in ("obs", "action"))
 
 
-def test_it_explores_by_the_initial_policy_until_there_is_a_model(rounds: list[game.Round]) -> None:
+def test_it_explores_by_the_initial_policy_until_there_is_a_model(rounds: list[Round]) -> None:
     gaussian = moves.start(POINT, settings_of("cem"), SEED).players.policy.policy
     sample = numpy_policy(gaussian).sample
     episodes = collect(POINT.make(None), POINT, lambda: sample, 200, SEED, 0).episodes
@@ -51,7 +53,7 @@ def test_it_explores_by_the_initial_policy_until_there_is_a_model(rounds: list[g
 
 
 def test_a_round_tells_what_was_planned_and_leaves_the_policy_alone(
-    rounds: list[game.Round],
+    rounds: list[Round],
 ) -> None:
     metrics = rounds[-1].metrics
     assert metrics["planner/return_mean"] < 0.0 < metrics["time/plan_ms"]
@@ -62,7 +64,7 @@ def test_a_round_tells_what_was_planned_and_leaves_the_policy_alone(
     np.testing.assert_array_equal(first.weights[-1], last.weights[-1])
 
 
-def test_it_pushes_the_point_to_the_origin(rounds: list[game.Round]) -> None:
+def test_it_pushes_the_point_to_the_origin(rounds: list[Round]) -> None:
     acting = actor(
         Game(POINT, settings_of("cem"), SEED), rounds[-1].state.players, deterministic=True
     )
@@ -72,7 +74,7 @@ def test_it_pushes_the_point_to_the_origin(rounds: list[game.Round]) -> None:
     assert len(acting.planned) == sum(len(episode.reward) for episode in episodes)
 
 
-def test_an_episode_is_the_same_whatever_was_planned_before(rounds: list[game.Round]) -> None:
+def test_an_episode_is_the_same_whatever_was_planned_before(rounds: list[Round]) -> None:
     arena, players = Game(POINT, settings_of("cem"), SEED), rounds[-1].state.players
     acting = actor(arena, players, deterministic=False)
     long = collect(POINT.make(None), POINT, acting.new_policy, 60, SEED, 7).episodes
@@ -88,7 +90,7 @@ def test_an_episode_is_the_same_whatever_was_planned_before(rounds: list[game.Ro
     assert not same(alone, other)
 
 
-def test_noise_explores_unless_deterministic(rounds: list[game.Round]) -> None:
+def test_noise_explores_unless_deterministic(rounds: list[Round]) -> None:
     loud = settings_of("cem", dataclasses.replace(ARENA, exploration_std=0.5))
     obs, players = np.array([0.2, 0.1, 3.0]), rounds[-1].state.players
 
@@ -114,7 +116,7 @@ def test_planning_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(plan, "plan_returns", counted)
     settings = settings_of("cem", dataclasses.replace(ARENA, num_samples=23))
-    play(settings, PETS, 320)
+    play_rounds(settings, PETS, 320)
     assert traces == {"plan_returns": 1}
 
 
@@ -124,9 +126,9 @@ def test_planning_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_going_on_equals_never_stopping(improver: Improver, schedule: Schedule) -> None:
     settings = settings_of(improver)
-    whole = play(settings, schedule, 320)
-    half = play(settings, schedule, 260)[-1].state
-    rest = list(game.play(POINT, settings, schedule, SEED, num_env_steps=320, state=half))
+    whole = play_rounds(settings, schedule, 320)
+    half = play_rounds(settings, schedule, 260)[-1].state
+    rest = list(play(POINT, settings, schedule, SEED, num_env_steps=320, state=half))
     assert len(rest) == 1
     for name, value in whole[-1].metrics.items():
         if not name.startswith("time/"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game
-from duopoly.report import DESCRIPTIONS
+from duopoly.game.play import play
+from duopoly.game.report import DESCRIPTIONS
 from duopoly.schedule import SCHEDULES, Schedule
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
@@ -15,7 +15,7 @@ DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
 def test_every_round_has_every_metric(schedule: Schedule) -> None:
-    last = list(game.play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
+    last = list(play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
     assert list(last) == list(DESCRIPTIONS)
     unknown = {name for name, value in last.items() if math.isnan(value)}
     # Known where the policy plans, where rows are held out, or reward and end are learned.

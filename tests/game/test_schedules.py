@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game, moves, observe
+from duopoly.game import moves, observe
+from duopoly.game.knowledge import knowledge_of
+from duopoly.game.play import Round, play
+from duopoly.game.state import Game, GameState
+from duopoly.game.views import fresh_data, recent_data, start_states
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
-from duopoly.moves import (
-    Game,
-    GameState,
-    fresh_data,
-    knowledge_of,
-    recent_data,
-    start_states,
-)
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.policy.improve import PolicyState, improve_policy, renew_inputs
 from duopoly.schedule import (
@@ -43,9 +39,9 @@ from duopoly.world.interaction import collect
 SEED = 3
 
 
-def play_rounds(schedule: Schedule, num_rounds: int) -> list[game.Round]:
+def play_rounds(schedule: Schedule, num_rounds: int) -> list[Round]:
     steps = 200 + 60 * (num_rounds - 1)
-    return list(game.play(POINT, TINY, schedule, SEED, num_env_steps=steps))
+    return list(play(POINT, TINY, schedule, SEED, num_env_steps=steps))
 
 
 def keys_of_round(index: int) -> tuple[jax.Array, jax.Array]:
@@ -194,7 +190,7 @@ def test_a_planner_plays_where_it_can(
         check_players(schedule, settings)
         return
     with pytest.raises(SettingsError, match=f"improver = {improver}: in {schedule.name} {reason}"):
-        next(game.play(POINT, settings, schedule, SEED, num_env_steps=200))
+        next(play(POINT, settings, schedule, SEED, num_env_steps=200))
 
 
 def test_leader_loss_is_the_leaders_objective() -> None:
@@ -208,7 +204,7 @@ def test_leader_loss_is_the_leaders_objective() -> None:
 def test_going_on_equals_never_stopping(schedule: Schedule) -> None:
     whole = play_rounds(schedule, 3)
     half = play_rounds(schedule, 2)[-1].state
-    rest = list(game.play(POINT, TINY, schedule, SEED, num_env_steps=320, state=half))
+    rest = list(play(POINT, TINY, schedule, SEED, num_env_steps=320, state=half))
     assert len(rest) == 1
     assert same(whole[-1].state.players, rest[0].state.players)
     for name, value in whole[-1].metrics.items():
@@ -219,7 +215,7 @@ def test_going_on_equals_never_stopping(schedule: Schedule) -> None:
 def test_the_seed_decides_everything() -> None:
     one, two = (play_rounds(PAL, 2)[-1].state for _ in range(2))
     assert same(one.players, two.players)
-    other = list(game.play(POINT, TINY, PAL, SEED + 1, num_env_steps=260))[-1].state
+    other = list(play(POINT, TINY, PAL, SEED + 1, num_env_steps=260))[-1].state
     assert not same(one.players, other.players)
 
 
@@ -229,7 +225,7 @@ def test_budget_counts_every_step_and_evaluation_stays_out() -> None:
     assert len(rounds[-1].state.buffer) == 320
     more = dataclasses.replace(TINY.evaluation, num_episodes=7)
     settings = dataclasses.replace(TINY, evaluation=more)
-    judged = list(game.play(POINT, settings, PAL, SEED, num_env_steps=320))
+    judged = list(play(POINT, settings, PAL, SEED, num_env_steps=320))
     assert same(judged[-1].state.players, rounds[-1].state.players)
 
 
@@ -240,7 +236,7 @@ def test_real_actions_are_what_the_policy_drew(schedule: Schedule) -> None:
         TINY, collection=dataclasses.replace(TINY.collection, steps_per_round=600)
     )
     arena = Game(POINT, settings, SEED)
-    played = game.play(POINT, settings, schedule, SEED, num_env_steps=200 + 2 * 600)
+    played = play(POINT, settings, schedule, SEED, num_env_steps=200 + 2 * 600)
     rounds = list(itertools.islice(played, 3))
     # PAL's policy of one round collects in the next; MAL's collects in the round that found it.
     policy = rounds[1 if schedule is PAL else 2].state.players.policy.policy

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly import game
+from duopoly.game.play import play
 from duopoly.model.ensemble import init_ensemble, predict
 from duopoly.model.fit import init_model, measure
 from duopoly.networks import Normaliser
@@ -116,7 +116,7 @@ WHEEL = Task(
 
 
 def test_a_game_is_played_with_angles() -> None:
-    players = list(game.play(WHEEL, TINY, PAL, 0, num_env_steps=260))[-1].state.players
+    players = list(play(WHEEL, TINY, PAL, 0, num_env_steps=260))[-1].state.players
     assert players.policy.policy.inputs.angles == (0,)
     assert players.policy.value.function.network.layers[0].weight.shape == (3, 8)
     policy = numpy_policy(players.policy.policy)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from probes import HORIZON, LIMIT, POINT, PerfectPoint
 
+from duopoly.game.knowledge import knowledge_of
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import init_ensemble
 from duopoly.model.imagine import Starts, draw_starts, imagine
-from duopoly.moves import knowledge_of
 from duopoly.policy.gaussian import init_policy, numpy_policy, sample
 from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.types import Transitions

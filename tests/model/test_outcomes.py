@@ -10,6 +10,7 @@ import optax
 import pytest
 from probes import LIMIT, POINT, point_reward
 
+from duopoly.game.knowledge import knowledge_of, unknown_of
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import init_ensemble, predict
 from duopoly.model.fit import fit_model, init_model, measure
@@ -24,7 +25,6 @@ from duopoly.model.outcomes import (
     outcome_losses,
     outcome_targets,
 )
-from duopoly.moves import knowledge_of, unknown_of
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
 

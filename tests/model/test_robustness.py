@@ -10,10 +10,10 @@ import pytest
 from jaxtyping import Array
 from probes import POINT, TINY, PerfectPoint
 
+from duopoly.game.knowledge import knowledge_of
 from duopoly.model.dynamics import LearnedWorld, robust_world
 from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble, predict
 from duopoly.model.imagine import Starts, imagine
-from duopoly.moves import knowledge_of
 from duopoly.policy.gaussian import sample
 from duopoly.policy.improve import improve_policy, init_policy_player, sample_weights
 from duopoly.settings import ModelSettings, RobustnessSettings, Settings

@@ -3,10 +3,10 @@
 import pytest
 
 import duopoly
-from duopoly.game import play
+from duopoly.game.play import play
 from duopoly.presets import preset
 from duopoly.schedule import SCHEDULES
-from duopoly.world.check import check_task
+from duopoly.world.checking.check import check_task
 from duopoly.world.tasks import get_task
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from probes import HORIZON, POINT, PointEnv, point_reward, point_terminated
 
-from duopoly.world.check import check_task
-from duopoly.world.soundness import check_functions
+from duopoly.world.checking.check import check_task
+from duopoly.world.checking.traceable import check_functions
 from duopoly.world.task import Task, TaskError
 from duopoly.world.tasks import TASK_NAMES, get_task
 

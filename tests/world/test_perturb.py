@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 from probes import POINT, TINY, PointEnv
-from transitions import Rhythm, disagreement, play
+from transitions import Rhythm, disagreement
+from transitions import play as play_rhythm
 
-from duopoly import game
+from duopoly.game.play import play
 from duopoly.schedule import PAL
 from duopoly.settings import EvaluationSettings
 from duopoly.world.changing import World, task_after
@@ -72,9 +73,7 @@ FEW = dataclasses.replace(TINY, evaluation=EvaluationSettings(num_episodes=2, ga
 
 def played(num_env_steps: int, *changes: Change, state: game.GameState | None = None):
     """The rounds of a game of PAL in a world that changes."""
-    return game.play(
-        FLAGGED, FEW, PAL, 3, num_env_steps=num_env_steps, state=state, changes=changes
-    )
+    return play(FLAGGED, FEW, PAL, 3, num_env_steps=num_env_steps, state=state, changes=changes)
 
 
 def same(a: object, b: object) -> bool:
@@ -245,7 +244,7 @@ def test_targets_come_from_the_box() -> None:
 @pytest.mark.parametrize("name", ["forearm", "goal"])
 def test_known_functions_hold_in_the_changed_world(name: str) -> None:
     task = task_after(get_task("Reacher7DOF"), (Change(name, 1),), 1)
-    reward_error, num_mismatches = disagreement(task, play(task, Rhythm(7), 1_000))
+    reward_error, num_mismatches = disagreement(task, play_rhythm(task, Rhythm(7), 1_000))
     assert reward_error <= 5e-6
     assert num_mismatches == 0
     assert task.spec.obs_dim == 20

@@ -1,1 +1,1 @@
-"""Experiments: statistics over many runs."""
+"""What is made of finished runs: statistics, curves, evaluations, diagnoses, studies."""

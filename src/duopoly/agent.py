@@ -1,0 +1,386 @@
+"""Training and using a policy from Python, with the habits of Stable-Baselines3.
+
+    agent = PAL("Hopper-v5", seed=0).learn(50_000)
+    action, _ = agent.predict(obs, deterministic=True)
+    agent.save("hopper"); agent = PAL.load("hopper")
+
+An algorithm is a value, not a class: `PAL` holds a schedule of the game and makes agents.
+"""
+
+import contextlib
+import dataclasses
+import math
+import operator
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, SupportsIndex, final
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from duopoly import schedule as schedules
+from duopoly.game.acting import Actor, plan_action
+from duopoly.game.moves import actor
+from duopoly.game.planned import plan_rows, read_plans
+from duopoly.game.play import Round, play
+from duopoly.game.state import Game, GameState, start
+from duopoly.game.views import practice_world
+from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
+from duopoly.policy.plan import empty_plan
+from duopoly.presets import preset
+from duopoly.runs import atomic, checkpoint, snapshot
+from duopoly.runs.errors import UsageError
+from duopoly.runs.identity import MAX_SEED, Identity
+from duopoly.runs.progress import live_progress
+from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.train import clocked
+from duopoly.schedule import SCHEDULES, Schedule, check_players
+from duopoly.settings import Settings
+from duopoly.world.changing import names_of, task_after
+from duopoly.world.interaction import MAX_SIZE
+from duopoly.world.perturb import Change, read_changes
+from duopoly.world.task import Task
+from duopoly.world.tasks import get_task
+
+Callback = Callable[[Round], bool | None]
+
+
+@final
+class Agent:
+    """A game in progress, and the policy that it has come to."""
+
+    def __init__(
+        self,
+        task: Task,
+        schedule: Schedule,
+        settings: Settings,
+        seed: int,
+        state: GameState,
+        perturb: Sequence[str | Change] = (),
+    ) -> None:
+        """Takes its seat.
+
+        Raises:
+            SettingsError: the settings' policy player cannot play by the schedule.
+        """
+        check_players(schedule, settings)
+        self.task = task
+        self.schedule = schedule
+        self.settings = settings
+        self.seed = seed
+        self.state = state
+        self.perturb = read_changes(perturb, names_of(task), task.name)
+        self._counted_from = 0
+        self._copied = state, numpy_policy(state.players.policy.policy)
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Real environment steps since the count last began."""
+        return self.state.env_steps - self._counted_from
+
+    @property
+    def task_now(self) -> Task:
+        """The task in the world that is in force after the steps made so far."""
+        return task_after(self.task, self.perturb, self.state.env_steps)
+
+    @property
+    def policy(self) -> NumpyPolicy:
+        """A copy of the policy's numbers that needs no JAX; made once per state.
+
+        Raises:
+            UsageError: a planner has none.
+        """
+        if self.plans:
+            raise UsageError(
+                f"improver = {self.settings.policy.improver}: a planner has no policy of its own; "
+                "act by `predict`"
+            )
+        state, copy = self._copied
+        if state is not self.state:
+            copy = numpy_policy(self.state.players.policy.policy)
+            self._copied = self.state, copy
+        return copy
+
+    @property
+    def plans(self) -> bool:
+        """Whether every action is planned in the model, once there is one."""
+        return self.settings.policy.plans and int(self.state.players.model.num_fits) > 0
+
+    def actor(self, *, deterministic: bool) -> Actor:
+        """Returns the policy player as it acts in whole episodes."""
+        game = Game(self.task, self.settings, self.seed)
+        return actor(game, self.state.players, deterministic=deterministic)
+
+    def learn(
+        self,
+        total_timesteps: float,
+        callback: Callback | None = None,
+        progress_bar: bool = False,
+        reset_num_timesteps: bool = True,
+    ) -> "Agent":
+        """Plays on from where the game stands, for so many more real environment steps.
+
+        Args:
+            total_timesteps: real environment steps to add, each action repeat included.
+            callback: told each finished round; returning False stops.
+            progress_bar: show progress in the terminal.
+            reset_num_timesteps: whether `num_timesteps` begins again at zero. What was learned
+                is kept in either case.
+
+        Raises:
+            ValueError: no such number of steps can be made.
+        """
+        if not 0 <= total_timesteps < math.inf:
+            raise ValueError(f"total_timesteps = {total_timesteps}: must be a number of steps ≥ 0")
+        if reset_num_timesteps:
+            self._counted_from = self.state.env_steps
+        begin, first_step = time.monotonic(), self.state.env_steps
+        goal = first_step + int(total_timesteps)
+        with self._progress(goal, shown=progress_bar) as tell:
+            for round_ in self._play(goal):
+                self.state = round_.state
+                elapsed = time.monotonic() - begin
+                tell(clocked(round_, elapsed, self.state.env_steps - first_step))
+                if callback is not None and callback(round_) is False:
+                    break
+        return self
+
+    def predict(
+        self,
+        obs: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """The action for one observation ``[obs]``, or for each of a batch ``[N, obs]``.
+
+        Args:
+            obs: in the environment's units; any real dtype.
+            state: what the last call returned; None at first. A planner's is the rest of its
+                plan, ``[T, act]`` or ``[N, T, act]``; any other policy has no memory, and returns
+                it as it came.
+            episode_start: where True (one, or ``[N]``), an episode begins and its plan is empty.
+            deterministic: the mean action instead of a sample.
+
+        Returns:
+            Actions inside the action space, in the environment's units, and the next ``state``.
+
+        Raises:
+            ValueError: another shape, an observation beyond belief (see `MAX_SIZE`), or a policy
+                that answers with an action that is not finite.
+        """
+        spec = self.task.spec
+        array = _read_obs(obs, spec.obs_dim, self.task.name)
+        if self.plans:
+            action, state = self._plan(array, state, episode_start, deterministic)
+        else:
+            policy = self.policy
+            action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
+        if not np.isfinite(action).all():
+            raise ValueError(f"the policy's action is not finite: {action}")
+        return spec.to_env_units(action.astype(np.float32)), state
+
+    def _plan(
+        self, obs: np.ndarray, state: Any, episode_start: np.ndarray | None, deterministic: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The planned action in policy units for each observation, and the plans' rests."""
+        game = Game(self.task, self.settings, self.seed)
+        world = practice_world(game, self.state.players)
+        empty = empty_plan(self.task.spec.action_dim, self.settings.policy.planner)
+        ahead = read_plans(state, episode_start, obs.shape[:-1], np.asarray(empty))
+
+        def plan_one(obs: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            action, rest, _ = plan_action(
+                self._rng,
+                world,
+                obs,
+                jnp.asarray(ahead),
+                self.settings,
+                deterministic=deterministic,
+            )
+            return action, np.asarray(rest)
+
+        return plan_rows(plan_one, obs, ahead)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the agent as a directory: settings, and one checkpoint with all it has learned.
+
+        An agent saved there before is replaced.
+
+        Raises:
+            UsageError: the path holds something else, or cannot be written.
+        """
+        target = RunDirectory(Path(path))
+        _check_replaceable(target)
+        now = snapshot.snapshot(self.state)
+        folder = f"{target.checkpoints.name}/{checkpoint.name_of(now.round)}"
+        identity = self._identity()
+        files = {
+            f"{folder}/{name}": data for name, data in checkpoint.encode(now, identity).items()
+        }
+        files[target.settings.name] = atomic.dump_json(identity.to_dict())
+        atomic.write_directory(target.path, files)
+
+    def _identity(self) -> Identity:
+        steps = self.state.env_steps
+        return Identity(
+            self.task.name, self.schedule.name, self.seed, steps, self.settings, self.perturb
+        )
+
+    def _play(self, num_env_steps: int):
+        return play(
+            self.task,
+            self.settings,
+            self.schedule,
+            self.seed,
+            num_env_steps=num_env_steps,
+            state=self.state,
+            changes=self.perturb,
+        )
+
+    def _progress(self, goal: int, *, shown: bool):
+        if not shown:
+            return contextlib.nullcontext(lambda _metrics: None)
+        title = f"{self.schedule.name} {self.task.name} seed {self.seed}"
+        return live_progress(title, self.state.env_steps, goal, Console())
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """Makes agents that play by one schedule, and loads those that did."""
+
+    schedule: Schedule
+
+    def __call__(
+        self,
+        task: str | Task,
+        *,
+        seed: SupportsIndex = 0,
+        settings: Settings | None = None,
+        perturb: Sequence[str | Change] = (),
+    ) -> Agent:
+        """A new agent.
+
+        Args:
+            task: or the name of one.
+            seed: of everything random.
+            settings: by default the preset of the task and this algorithm.
+            perturb: how the world changes on the way, such as ``["forearm@10000"]``: from the
+                first episode that begins after so many steps on. The players are not told.
+
+        Raises:
+            UnknownTaskError: no task has that name.
+            PerturbationError: the task's world cannot change like that.
+            TaskError: the task's spaces cannot be played.
+            SettingsError: a leader's gradient is asked for where nobody leads.
+            TypeError: ``task`` is something else, such as an environment.
+            ValueError: the seed is out of bounds.
+        """
+        task, seed = _read_task(task), _read_seed(seed)
+        settings = settings or preset(task.name, self.schedule.name).settings
+        state = start(task, settings, seed)
+        return Agent(task, self.schedule, settings, seed, state, perturb)
+
+    def load(self, path: str | os.PathLike[str], task: Task | None = None) -> Agent:
+        """The agent of a saved directory, or of a run directory at its newest sound checkpoint.
+
+        Args:
+            path: what `Agent.save` or ``duopoly train`` wrote. Only numbers are read from it.
+            task: needed where the task is your own: a task is code and never loaded from a file.
+
+        Raises:
+            UsageError: nothing of the kind is there, or another algorithm's.
+            DamageError: it is not as it was written.
+        """
+        run = RunDirectory(Path(path))
+        identity = run.read_identity()
+        if identity.algorithm != self.schedule.name:
+            raise UsageError(
+                f"{path} holds an agent of {identity.algorithm}, not of {self.schedule.name}"
+            )
+        found = checkpoint.load_newest(run.checkpoints, identity)
+        if found is None:
+            raise UsageError(f"{path} has no finished round yet")
+        task = task or get_task(identity.task)
+        if task.name != identity.task:
+            raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
+        fresh = start(task, identity.settings, identity.seed)
+        state = snapshot.restore(found, fresh)
+        return Agent(task, self.schedule, identity.settings, identity.seed, state, identity.perturb)
+
+
+def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
+    """The agent at ``path``, whichever of the algorithms made it; see `Algorithm.load`."""
+    name = RunDirectory(Path(path)).read_identity().algorithm
+    if name not in SCHEDULES:
+        raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
+    return Algorithm(SCHEDULES[name]).load(path, task)
+
+
+PAL = Algorithm(schedules.PAL)
+MAL = Algorithm(schedules.MAL)
+GDA = Algorithm(schedules.GDA)
+BR = Algorithm(schedules.BR)
+PETS = Algorithm(schedules.PETS)
+METRPO = Algorithm(schedules.METRPO)
+SLBO = Algorithm(schedules.SLBO)
+
+
+def _read_task(task: object) -> Task:
+    if isinstance(task, str):
+        return get_task(task)
+    if isinstance(task, Task):
+        return task
+    raise TypeError(
+        f"task = {task}: must be a task's name or a duopoly.Task, whose `make` builds the "
+        f"environment and whose functions tell its reward and termination"
+    )
+
+
+def _read_seed(seed: SupportsIndex) -> int:
+    number = int(operator.index(seed))
+    if not 0 <= number <= MAX_SEED:
+        raise ValueError(f"seed = {number}: must be in [0, {MAX_SEED}]")
+    return number
+
+
+def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
+    array = np.asarray(obs)
+    if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or array.shape[-1] != obs_dim:
+        raise ValueError(
+            f"observation of {array.dtype} {array.shape}: {name} takes numbers of shape "
+            f"({obs_dim},) or (N, {obs_dim})"
+        )
+    array = array.astype(np.float64)
+    is_believable = np.abs(array) < MAX_SIZE
+    if not is_believable.all():
+        where = tuple(int(i) for i in np.argwhere(~is_believable)[0])
+        raise ValueError(
+            f"observation is not finite or beyond belief: component {where} is {array[where]}"
+        )
+    return array
+
+
+def _check_replaceable(target: RunDirectory) -> None:
+    if atomic.exists(target.lock):
+        raise UsageError(f"{target.path} is a run directory: save the agent elsewhere")
+    if atomic.exists(target.path) and not _is_ours(target):
+        raise UsageError(f"{target.path} holds something else: save the agent elsewhere")
+
+
+def _is_ours(target: RunDirectory) -> bool:
+    """Whether a path is an empty directory, or one with a saved agent and nothing foreign."""
+    if not target.path.is_dir():
+        return False
+    found = set(target.path.iterdir())
+    if found:
+        try:
+            target.read_identity()
+        except UsageError:
+            return False
+    ours = {target.settings, target.checkpoints, target.evaluation, target.video, target.diagnosis}
+    return found <= ours

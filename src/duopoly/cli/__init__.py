@@ -1,0 +1,1 @@
+"""The command line: what is typed is checked here, before anything heavy is loaded."""

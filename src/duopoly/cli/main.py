@@ -1,0 +1,76 @@
+"""The command line: ``duopoly train|evaluate|plot|video|picture|diagnose|check|tasks|theory``.
+
+Every word typed is checked before JAX is loaded, and before a file of the user's own is run; any
+mistake is one line on stderr and exit code 2.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from duopoly.cli.actions import act
+from duopoly.cli.commands import COMMANDS
+from duopoly.cli.parsing import parse
+from duopoly.runs.errors import UsageError, nearest
+from duopoly.runs.provenance import version
+from duopoly.runs.signals import Stopped
+from duopoly.settings import SettingsError
+from duopoly.world.tasks import UnknownTaskError
+
+HELP: Final = """usage: duopoly COMMAND [...]
+
+Model-based reinforcement learning as a game between a policy and a world model.
+
+commands:
+{commands}
+
+Each has its own --help; `duopoly train TASK --help` shows the settings of that task's preset.
+`duopoly --version` tells the version.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0 done, 1 failed, 2 mistyped, 128 + n stopped by signal n."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _dispatch(words)
+    except Stopped as stop:
+        print(f"duopoly: stopped by {stop.signal_name}; go on with --resume", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    except UsageError as error:
+        sys.exit(_tell(words, error, error.exit_code))
+    except (UnknownTaskError, SettingsError) as error:
+        sys.exit(_tell(words, error, 2))
+    except BrokenPipeError:
+        # The reader left; nothing more can be said on stdout, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _tell(words: list[str], error: Exception, exit_code: int) -> int:
+    command = f" {words[0]}" if words and words[0] in COMMANDS else ""
+    print(f"duopoly{command}: " + " ".join(str(error).split()), file=sys.stderr)
+    return exit_code
+
+
+def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        lines = (
+            f"  {name:10s}{(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()
+        )
+        print(HELP.format(commands="\n".join(lines)), end="")
+    elif words[0] == "--version":
+        print(f"duopoly {version('duopoly')}")
+    elif words[0] not in COMMANDS:
+        kind = "flag" if words[0].startswith("-") else "command"
+        known = [*COMMANDS, "--help", "--version"]
+        raise UsageError(f"unknown {kind} {words[0]!r}{nearest(words[0], known)}")
+    else:
+        act(parse(words))
+
+
+if __name__ == "__main__":
+    main()

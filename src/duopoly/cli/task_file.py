@@ -1,0 +1,121 @@
+"""A task of the user's own, from the Python file named by ``--task-file``.
+
+This is the only place where a user's code is loaded, and only because the command line names it:
+no file that a run left behind can name another.
+"""
+
+import functools
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import gymnasium as gym
+
+from duopoly.runs import atomic
+from duopoly.runs.errors import UsageError, nearest
+from duopoly.runs.rundir import RunDirectory
+from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name
+
+if TYPE_CHECKING:
+    from duopoly.world.task import Task
+
+NAME: Final = "TASK"
+"""What the file must define."""
+
+
+def load(path: Path, name: str | None = None) -> "Task":
+    """Runs the file, once in a process however often it is asked for, and returns its ``TASK``.
+
+    Modules beside the file can be imported by it.
+
+    Raises:
+        UsageError: there is no such file, it is not Python, it raises, or what it calls ``TASK``
+            is missing, no task, named otherwise than ``name``, or named like a task that is there
+            without the file.
+    """
+    task = _load(path.absolute(), str(path))
+    if name not in (None, task.name):
+        raise UsageError(f"{path} defines the task {task.name!r}, not {name!r}")
+    return task
+
+
+def check_known(run: RunDirectory) -> None:
+    """Makes sure that a run's task is there without a file.
+
+    Raises:
+        UsageError: it is not, and a file must be given.
+    """
+    name = run.read_identity().task
+    try:
+        canonical_name(name)
+    except UnknownTaskError:
+        raise UsageError(
+            f"{run.path} is a run of {name!r}, a task of your own: "
+            f"give the file that defines it by --task-file"
+        ) from None
+
+
+@functools.cache
+def _load(path: Path, typed: str) -> "Task":
+    if path.suffix != ".py":
+        raise UsageError(f"--task-file {typed}: must be a Python file, its name ending in .py")
+    if not atomic.exists(path):
+        raise UsageError(f"--task-file {typed}: there is no such file")
+    if not path.is_file():
+        raise UsageError(f"--task-file {typed}: is not a file")
+    taken = {*TASK_NAMES, *gym.registry}
+    names = _run(path, typed)
+    if NAME not in names:
+        raise UsageError(
+            f"{typed} defines no {NAME}; give it one, {NAME} = duopoly.make_task(…)"
+            + nearest(NAME, [name for name in names if not name.startswith("_")])
+        )
+    from duopoly.world.task import Task
+
+    task = names[NAME]
+    if not isinstance(task, Task):
+        kind = type(task).__name__
+        raise UsageError(
+            f"{typed}: {NAME} is of type {kind}, must be a duopoly.Task, as duopoly.make_task gives"
+        )
+    if task.name in taken:
+        raise UsageError(
+            f"{typed}: {NAME} is named {task.name!r}, like a task that is there without the file; "
+            f"give it a name of its own: duopoly.make_task(…, name='my-{task.name.split('/')[-1]}')"
+        )
+    return task
+
+
+def _run(path: Path, typed: str) -> dict[str, object]:
+    """Runs a Python file as a module, leaving no compiled copy beside it; returns its globals."""
+    spec = importlib.util.spec_from_file_location(f"_duopoly_task_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        del sys.modules[spec.name]
+        raise UsageError(_fault(error, path, typed)) from error
+    finally:
+        sys.dont_write_bytecode = before
+    return vars(module)
+
+
+def _fault(error: BaseException, path: Path, typed: str) -> str:
+    """Where in the file an error arose, and what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    message = str(error)
+    if isinstance(error, SyntaxError):
+        message = error.msg
+        if error.filename == str(path):
+            lines = [error.lineno]
+    place = f", line {lines[-1]}" if lines else ""
+    return f"{typed}{place}: {type(error).__name__}: {message}"

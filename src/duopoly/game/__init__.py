@@ -1,0 +1,1 @@
+"""The game: its rounds, its moves, views of its state, and what is observed of it."""

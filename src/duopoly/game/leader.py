@@ -1,0 +1,58 @@
+"""The leader of PAL or MAL, who foresees how the follower answers (Eq. 11)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from duopoly.equilibrium.credit import Evidence
+from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
+from duopoly.game import report
+from duopoly.game.report import Metrics
+from duopoly.game.state import Game, GameState, Players, Purpose, key_of
+from duopoly.game.views import learned_world, recent_data, start_states
+from duopoly.model.dynamics import robust_world
+from duopoly.model.fit import measure
+from duopoly.model.objective import Tilt
+from duopoly.schedule import Leader
+from duopoly.types import Transitions
+
+
+def leads(game: Game, leader: Leader) -> bool:
+    """Tells whether that player leads and foresees the other's answer."""
+    return game.leader is leader and game.settings.leader.gradient != "first_order"
+
+
+def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
+    """Returns the newest real data of the policy, as many rows as a later round collects."""
+    num_rows = -(-game.settings.collection.steps_per_round // game.task.action_repeat)
+    fresh, fitted = state.buffer.latest_rounds(1, num_rows), recent_data(game, state)
+    # Of a longer first collection all rows are fitted, although only the newest are looked at.
+    share = jnp.minimum(state.buffer.num_fresh / fitted.num_valid, 1.0)
+    return Evidence(fresh, before.policy.policy, fitted, share)
+
+
+def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
+    """Returns the key of a round's implicit terms."""
+    return jax.random.fold_in(key_of(game.seed, Purpose.LEADER), state.round)
+
+
+def foresee_as_model(
+    game: Game, before: Players, state: GameState, data: Transitions
+) -> tuple[Tilt | None, Metrics]:
+    """Returns how a model that leads tilts its loss, once there is a policy that answered it."""
+    if not leads(game, Leader.MODEL) or int(before.model.num_fits) == 0:
+        return None, {}
+    settings = game.settings
+    # In the units of the loss to be minimised: those of the data, measured anew.
+    ensemble = measure(before.model.ensemble, data, settings.model.clip_sigmas)
+    world = eqx.tree_at(lambda w: w.ensemble, learned_world(game, before), ensemble)
+    world = robust_world(world, settings.robustness)
+    evidence = evidence_of(game, before, state)
+    slope, info = model_term(
+        key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
+        settings,
+    )  # fmt: skip
+    norms = norms_of_gradient(slope, world, evidence.data)
+    tilt = None if bool(info.is_failed) else Tilt(slope, settings.leader.cg_damping)
+    return tilt, report.of_leader([info]) | report.of_tilt(norms)

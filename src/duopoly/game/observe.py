@@ -1,0 +1,120 @@
+"""What is observed of the game, round by round, and never fed back.
+
+How good the policy is in the real world, and how far the players are from an equilibrium: the terms
+of Theorem 1 (Eq. 5).
+"""
+
+import itertools
+import math
+from typing import Any, Final
+
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from duopoly.equilibrium.gaps import imagine_policy, mean_return, policy_gap
+from duopoly.equilibrium.open_loop import open_loop_error
+from duopoly.equilibrium.visitation import visitation_distance
+from duopoly.game import report
+from duopoly.game.moves import actor
+from duopoly.game.report import Metrics
+from duopoly.game.state import Game, GameState, Players
+from duopoly.game.views import fresh_data, learned_world, practice_world, start_states
+from duopoly.model.fit import prediction_error
+from duopoly.model.outcomes import outcome_error
+from duopoly.networks import Normaliser
+from duopoly.types import Rollouts, Transitions
+from duopoly.world.interaction import evaluate as evaluate_episodes
+
+NUM_SEGMENTS: Final = 200
+"""Pieces of real episodes on which the open-loop error is measured."""
+
+NUM_PAIRS: Final = 500
+"""State-action pairs of either kind between which the visitation distance is measured."""
+
+
+def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
+    """Evaluates the policy without its noise on episodes that never enter the data."""
+    gathered = evaluate_episodes(
+        env,
+        game.task,
+        actor(game, state.players, deterministic=True).new_policy,
+        game.settings.evaluation.num_episodes,
+        game.seed,
+        state.round,
+    )
+    return report.of_evaluation(gathered, game.task)
+
+
+def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState) -> Metrics:
+    """Confronts the model with what its policy has just met, before it fits that.
+
+    The model is the one in which the policy that collected was chosen.
+    """
+    ensemble, fresh = before.model.ensemble, fresh_data(game, state)
+    if int(before.model.num_fits) == 0:
+        return {}
+    key_visits, key_replay = jax.random.split(key)
+    key_imagine, key_draw = jax.random.split(key_visits)
+    num_actions = min(game.settings.evaluation.open_loop_steps, game.task.horizon)
+    scale = jnp.zeros(fresh.obs.shape[1]).at[jnp.asarray(ensemble.learned)].set(1.0)
+    scale = scale * ensemble.inputs.std[: fresh.obs.shape[1]]
+    world = learned_world(game, before)
+    drift = open_loop_error(key_replay, world, fresh, scale, (NUM_SEGMENTS, num_actions))
+    found = {
+        "game/model_objective": float(jnp.mean(prediction_error(ensemble, fresh))),
+        "model/open_loop_error": float(drift[-1]),
+    }
+    if ensemble.outcomes is not None:
+        found |= report.of_outcomes(outcome_error(ensemble.outcomes, fresh))
+    if not game.settings.policy.plans:
+        rollouts = imagine_policy(
+            key_imagine, before.policy.policy, world, start_states(game, state), game.settings
+        )
+        found |= compare_visits(key_draw, game, rollouts, fresh, ensemble.inputs)
+    return found
+
+
+def compare_visits(
+    key: Key[Array, ""], game: Game, rollouts: Rollouts, fresh: Transitions, inputs: Normaliser
+) -> Metrics:
+    """Compares what the policy that collected imagined with what it met."""
+    horizon = game.settings.imagination.horizon
+    distance = visitation_distance(key, fresh, rollouts, inputs, NUM_PAIRS)
+    real_return = mean_return_of(fresh, horizon, game.task.horizon)
+    return {
+        "game/visitation_distance": float(distance),
+        "game/return_gap": float(mean_return(rollouts)) - real_return,
+    }
+
+
+def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
+    """Measures what a few policy steps would still gain in the model: at most ε_π (Eq. 5)."""
+    players = state.players
+    settings = game.settings
+    is_measured = settings.evaluation.gap_steps > 0 and not settings.policy.plans
+    if not is_measured or int(players.model.num_fits) == 0:
+        return {}
+    world, starts = learned_world(game, players), start_states(game, state)
+    practice = practice_world(game, players)
+    gap = policy_gap(key, players.policy, world, practice, starts, settings)
+    return {"game/policy_gap": float(gap)}
+
+
+def mean_return_of(data: Transitions, num_actions: int, horizon: int) -> float:
+    """Returns the mean reward sum of an episode's first actions over those that had as many.
+
+    Or that ended before, by themselves or at the task's horizon.
+    """
+    num_valid = int(data.num_valid)
+    reward, first = np.asarray(data.reward)[:num_valid], np.asarray(data.first)[:num_valid]
+    terminated = np.asarray(data.terminated)[:num_valid]
+    bounds = [*np.flatnonzero(first), num_valid]
+    returns = [
+        float(reward[begin : min(end, begin + num_actions)].sum())
+        for begin, end in itertools.pairwise(bounds)
+        if end - begin >= min(num_actions, horizon) or terminated[end - 1]
+    ]
+    return float(np.mean(returns)) if returns else math.nan

@@ -1,0 +1,123 @@
+"""Model-based reinforcement learning as a game between two players (Eq. 4).
+
+    policy player:  max_π J(π, M̂)          model player:  min_M̂ ℓ(M̂, µ^π_M)
+
+Its algorithms are one game played in different orders, so each of them is a value: a `Schedule`.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from duopoly.game.moves import collect, fit, improve
+from duopoly.game.observe import appraise, confront, judge
+from duopoly.game.report import Metrics, unknown_metrics
+from duopoly.game.state import Game, GameState, Purpose, key_of, start
+from duopoly.game.views import fresh_data
+from duopoly.schedule import Leader, Memory, Move, Schedule, check_players
+from duopoly.settings import Settings
+from duopoly.types import Transitions
+from duopoly.world.changing import World
+from duopoly.world.perturb import Change
+from duopoly.world.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One round of the game, after it was played."""
+
+    state: GameState
+    metrics: Metrics
+
+
+def play(
+    task: Task,
+    settings: Settings,
+    schedule: Schedule,
+    seed: int,
+    *,
+    num_env_steps: int,
+    state: GameState | None = None,
+    changes: Sequence[Change] = (),
+) -> Iterator[Round]:
+    """Plays round after round until the real world was stepped ``num_env_steps`` times.
+
+    The world ``changes`` on the way, of which the players are not told: an episode is played in
+    the world of the moment it begins, and a round is judged in that of its end.
+
+    Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
+    bit by bit, to one that never stopped.
+
+    Raises:
+        SettingsError: the settings' policy player cannot play by the schedule.
+        TaskError: the task's spaces cannot be played.
+        PerturbationError: the task's world cannot change like that.
+        SimulatorError: the environment failed beyond dropping an episode.
+        GameError: a player broke down.
+    """
+    check_players(schedule, settings)
+    game = Game(task, settings, seed, schedule.leader)
+    state = start(task, settings, seed) if state is None else state
+    with contextlib.closing(World(task, changes)) as world:
+        while num_env_steps - state.env_steps >= task.action_repeat:
+            state, metrics = play_round(game, schedule, world, state, num_env_steps)
+            yield Round(state, metrics)
+
+
+def play_round(
+    game: Game, schedule: Schedule, world: World, state: GameState, num_env_steps: int
+) -> tuple[GameState, Metrics]:
+    """Plays one round; an improvement waits until there is a fitted model to play against."""
+    key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
+    key_fit, key_improve, key_confront, key_appraise = jax.random.split(key, 4)
+    metrics = unknown_metrics()
+    for stage in schedule.stages:
+        before = state.players
+        for move in stage:
+            begin = time.perf_counter()
+            match move:
+                case Move.COLLECT:
+                    state, seen = collect(game, world, before, state, num_env_steps)
+                case Move.FIT:
+                    data = remembered(schedule.memory, game, state)
+                    state, seen = fit(key_fit, game, before, state, data, schedule.model_effort)
+                case Move.IMPROVE if before.model.num_fits > 0:
+                    state, seen = improve(key_improve, game, before, state, schedule.policy_effort)
+                case Move.IMPROVE:
+                    continue
+            metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
+            if move is Move.COLLECT:
+                metrics |= confront(key_confront, game, before, state)
+    metrics |= judge(game, world.after(state.env_steps), state)
+    metrics |= appraise(key_appraise, game, state)
+    metrics |= {
+        "game/leader_loss": leader_loss(schedule, metrics),
+        "world/num_changes": world.num_changes(state.env_steps),
+    }
+    return dataclasses.replace(state, round=state.round + 1), metrics
+
+
+def remembered(memory: Memory, game: Game, state: GameState) -> Transitions:
+    """Returns the data the model player fits, padded to a length that never changes."""
+    model = game.settings.model
+    match memory:
+        case Memory.FRESH:
+            return fresh_data(game, state)
+        case Memory.WINDOW:
+            return state.buffer.latest(model.window)
+        case Memory.EVERYTHING:
+            return state.buffer.latest(model.capacity)
+
+
+def leader_loss(schedule: Schedule, metrics: Metrics) -> float:
+    """Returns what the leader minimises, the measure of progress (section 4.2)."""
+    match schedule.leader:
+        case Leader.POLICY:
+            return -metrics["game/policy_objective"]
+        case Leader.MODEL:
+            return metrics["game/model_objective"]
+        case Leader.NOBODY:
+            return float("nan")

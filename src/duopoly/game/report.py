@@ -1,0 +1,209 @@
+"""The numbers of a round, under the names Stable-Baselines3 made usual and a few of our own."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jax.numpy as jnp
+import numpy as np
+
+from duopoly.equilibrium.model_leader import Norms
+from duopoly.equilibrium.policy_leader import LeaderInfo
+from duopoly.game.acting import Planned
+from duopoly.model.fit import FitInfo
+from duopoly.model.outcomes import OutcomeError
+from duopoly.policy.gaussian import GaussianPolicy, entropy
+from duopoly.policy.improve import ImprovementInfo
+from duopoly.types import Episode
+from duopoly.world.interaction import Gathered
+from duopoly.world.task import Task
+
+Metrics = dict[str, float]
+
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "time/total_timesteps": "environment steps so far, each repeat of an action counted",
+    "time/collect_s": "seconds in the real environment",
+    "time/fit_s": "seconds of model fitting",
+    "time/improve_s": "seconds of policy steps",
+    "time/plan_ms": "milliseconds per planned action, median over the collection",
+    "rollout/ep_rew_mean": "mean return of the complete episodes collected",
+    "rollout/ep_len_mean": "their mean length in actions",
+    "rollout/success_rate": "share of them that succeeded",
+    "rollout/num_episodes": "complete episodes collected",
+    "rollout/sim_divergence": "episodes dropped because the simulation diverged",
+    "eval/mean_reward": "mean return of the evaluation episodes (mean action)",
+    "eval/std_reward": "standard deviation of their returns",
+    "eval/mean_ep_length": "their mean length in actions",
+    "eval/success_rate": "share of them that succeeded",
+    "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
+    "model/open_loop_error": "error after that many actions of a real episode, open loop",
+    "model/train_loss": "mean loss of the last epoch, all that is fitted, in target variances",
+    "model/holdout_error": "loss of the parameters kept on the data held out of the fit",
+    "model/epochs": "passes over the data, mean over the members",
+    "model/num_steps": "gradient steps of the member that took the most",
+    "model/refused_fits": "members whose fit turned non-finite and was refused",
+    "model/reward_error": "squared error of a learned reward on the latest data, before fitting "
+    "them, in variances of the rewards fitted so far",
+    "model/termination_error": "logistic loss of a learned termination on them, in nats",
+    "imagined/return_mean": "mean imagined return at the last policy step, bonus left out",
+    "imagined/return_spread": "standard deviation of its mean over the members",
+    "imagined/ep_len_mean": "mean imagined length in actions",
+    "imagined/terminated_share": "share of imagined rollouts that terminated",
+    "imagined/num_steps": "imagined steps of this round, padding excluded",
+    "policy/kl": "KL divergence of a policy step, mean over the round",
+    "policy/gradient_norm": "norm of the policy gradient",
+    "policy/cg_residual": "relative residual of the conjugate gradient solve",
+    "policy/backtracks": "times that TRPO shortened a step, mean over the round",
+    "policy/refused_steps": "policy steps refused: a number broke down, or TRPO found none",
+    "policy/num_steps": "policy steps taken or refused",
+    "planner/return_mean": "discounted return the planner expected at each action, bonus included",
+    "train/std": "mean standard deviation of the policy, in policy units",
+    "train/entropy": "entropy of the policy's actions",
+    "train/refused_value_fits": "fits of the value function that turned non-finite",
+    "train/explained_variance": "share of the λ-returns' variance explained by the value function",
+    "game/policy_objective": "J(π, M̂) of the policy that came into its move",
+    "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
+    "game/leader_loss": "what the schedule's leader minimises",
+    "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
+    "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
+    "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
+    "leader/cg_residual": "relative residual of the solve for the implicit term",
+    "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
+    "leader/implicit_share": "norm of the implicit term, as it is added, over that of the leader's "
+    "whole gradient",
+    "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
+    "and bounded",
+    "leader/first_order_norm": "norm of the first-order part beside it",
+    "leader/fisher_share": "length of the averaged term over that of the first-order part, in the "
+    "Fisher norm, before it is bounded",
+    "leader/fold_cosine": "mean cosine between the term's policy gradients on disjoint parts of "
+    "the real data, before the round's first step",
+    "leader/effective_sample_size": "share of the real data that is left of them, by the ratios "
+    "of the policies after and before the round's steps",
+    "world/num_changes": "times that the world has changed by the end of the round",
+}
+"""Every metric of a round with what it means; units are the task's where none are given."""
+
+
+def unknown_metrics() -> Metrics:
+    """Returns every metric as NaN: not known this round."""
+    return dict.fromkeys(DESCRIPTIONS, math.nan)
+
+
+def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
+    """Summarises what the policy player met in the real world."""
+    complete = [episode for episode in gathered.episodes if episode.complete]
+    return {
+        "time/total_timesteps": env_steps,
+        "rollout/ep_rew_mean": _mean([episode.return_ for episode in complete]),
+        "rollout/ep_len_mean": _mean([len(episode.reward) for episode in complete]),
+        "rollout/success_rate": success_rate(complete, task),
+        "rollout/num_episodes": len(complete),
+        "rollout/sim_divergence": len(gathered.drops),
+    }
+
+
+def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
+    """Summarises the evaluation episodes."""
+    returns = [episode.return_ for episode in gathered.episodes]
+    return {
+        "eval/mean_reward": _mean(returns),
+        "eval/std_reward": float(np.std(returns)) if returns else math.nan,
+        "eval/mean_ep_length": _mean([len(episode.reward) for episode in gathered.episodes]),
+        "eval/success_rate": success_rate(gathered.episodes, task),
+        "eval/sim_divergence": len(gathered.drops),
+    }
+
+
+def of_fit(info: FitInfo) -> Metrics:
+    """Summarises a fit."""
+    return {
+        "model/train_loss": float(jnp.mean(info.loss)),
+        "model/holdout_error": float(jnp.mean(info.holdout_error)),
+        "model/epochs": float(jnp.mean(info.num_epochs)),
+        "model/num_steps": int(info.num_steps),
+        "model/refused_fits": int(jnp.sum(info.is_refused)),
+    }
+
+
+def of_outcomes(error: OutcomeError) -> Metrics:
+    """Summarises how well the model foresees what it learns beside the next observation."""
+    return {
+        "model/reward_error": float(jnp.mean(error.reward)),
+        "model/termination_error": float(jnp.mean(error.termination)),
+    }
+
+
+def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> Metrics:
+    """Summarises the policy steps of a round."""
+    first, last = infos[0], infos[-1]
+    return {
+        "imagined/return_mean": float(jnp.mean(last.imagined_return)),
+        "imagined/return_spread": float(jnp.std(last.imagined_return)),
+        "imagined/ep_len_mean": float(last.imagined_length),
+        "imagined/terminated_share": float(last.terminated_share),
+        "imagined/num_steps": sum(int(info.num_steps) for info in infos),
+        "policy/kl": _mean([float(info.step.kl) for info in infos]),
+        "policy/gradient_norm": _mean([float(info.step.gradient_norm) for info in infos]),
+        "policy/cg_residual": _mean([float(info.step.residual) for info in infos]),
+        "policy/backtracks": _mean([int(info.step.num_backtracks) for info in infos]),
+        "policy/refused_steps": sum(bool(info.step.is_refused) for info in infos),
+        "policy/num_steps": len(infos),
+        "train/std": float(jnp.mean(jnp.exp(policy.log_std))),
+        "train/entropy": float(entropy(policy)),
+        "train/explained_variance": float(last.value.explained_variance),
+        "train/refused_value_fits": sum(bool(info.value.is_refused) for info in infos),
+        "game/policy_objective": float(jnp.mean(first.imagined_return)),
+    }
+
+
+def of_planning(planned: Sequence[Planned]) -> Metrics:
+    """Summarises the actions planned in a collection; nothing is known where none was."""
+    if not planned:
+        return {}
+    return {
+        "time/plan_ms": 1e3 * float(np.median([one.seconds for one in planned])),
+        "planner/return_mean": _mean([one.return_ for one in planned]),
+    }
+
+
+def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:
+    """Summarises the implicit terms of a round."""
+    return {
+        "leader/cg_residual": _mean([float(info.residual) for info in infos]),
+        "leader/failed_solves": sum(bool(info.is_failed) for info in infos),
+        "leader/fold_cosine": float(infos[0].fold_cosine),
+    }
+
+
+def of_leaning(infos: Sequence[ImprovementInfo]) -> Metrics:
+    """Summarises what the implicit terms were in policy steps, those without one left out."""
+    leans = [(info.lean, info.step) for info in infos if info.lean is not None]
+    return {
+        "leader/implicit_share": _mean(
+            [float(one.norm / step.gradient_norm) for one, step in leans]
+        ),
+        "leader/gradient_norm": _mean([float(one.newest_norm) for one, _ in leans]),
+        "leader/first_order_norm": _mean([float(one.first_norm) for one, _ in leans]),
+        "leader/fisher_share": _mean([float(one.fisher_share) for one, _ in leans]),
+    }
+
+
+def of_tilt(norms: Norms) -> Metrics:
+    """Summarises what the implicit term is in the loss of a model that leads."""
+    return {
+        "leader/implicit_share": float(norms.term / norms.whole),
+        "leader/gradient_norm": float(norms.term),
+        "leader/first_order_norm": float(norms.first),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def success_rate(episodes: Sequence[Episode], task: Task) -> float:
+    """Returns the share of episodes that succeeded; NaN where the task has no such measure."""
+    if task.success_fn is None:
+        return math.nan
+    return _mean([task.success_fn(episode) for episode in episodes])

@@ -1,0 +1,94 @@
+"""What a game carries from round to round, and the keys of all that is random in it."""
+
+import dataclasses
+import enum
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Key
+
+from duopoly.game.knowledge import unknown_of
+from duopoly.model.fit import ModelState, init_model
+from duopoly.policy.improve import PolicyState, init_policy_player, with_foresight
+from duopoly.schedule import Leader
+from duopoly.settings import Settings
+from duopoly.world.buffer import Buffer
+from duopoly.world.task import Task
+
+
+class GameError(RuntimeError):
+    """A player broke down; the message says which, how, and what to try."""
+
+
+class Purpose(enum.IntEnum):
+    """What a random key is for; no key serves two purposes."""
+
+    START = 0
+    ROUND = 1
+    LEADER = 2
+    OBJECTIVE = 3
+
+
+def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
+    """Returns the key from which all randomness of one purpose comes."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+class Players(eqx.Module):
+    """The two players, as arrays."""
+
+    policy: PolicyState
+    model: ModelState
+
+
+@dataclasses.dataclass(frozen=True)
+class GameState:
+    """All that a game carries from round to round."""
+
+    round: int
+    """Rounds played."""
+    env_steps: int
+    """Steps the real environment made, those of dropped episodes included."""
+    players: Players
+    buffer: Buffer
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """What is played, and stays as it is from round to round."""
+
+    task: Task
+    settings: Settings
+    seed: int
+    leader: Leader = Leader.NOBODY
+
+
+def start(task: Task, settings: Settings, seed: int) -> GameState:
+    """Returns the state of the game before its first round.
+
+    Raises:
+        TaskError: the task's spaces cannot be played.
+    """
+    spec = task.spec
+    key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
+    policy = init_policy_player(
+        key_policy, spec.obs_dim, spec.action_dim, settings.policy, task.angles
+    )
+    if settings.leader.gradient != "first_order":
+        policy = with_foresight(policy)
+    model = init_model(
+        key_model,
+        spec.obs_dim,
+        spec.action_dim,
+        task.learned,
+        settings.model,
+        unknown_of(task, settings.model),
+        task.angles,
+    )
+    buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
+    return GameState(0, 0, Players(policy, model), buffer)
+
+
+def with_policy(state: GameState, policy: PolicyState) -> GameState:
+    """Returns the state with its policy player renewed."""
+    return dataclasses.replace(state, players=Players(policy, state.players.model))

@@ -1,0 +1,53 @@
+"""Views of the game's state: the data, the starts of imagination, and the learned world."""
+
+from typing import Final
+
+import jax.numpy as jnp
+import numpy as np
+
+from duopoly.game.knowledge import knowledge_of
+from duopoly.game.state import Game, GameState, Players
+from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
+from duopoly.model.imagine import Starts
+from duopoly.types import Transitions
+
+MAX_STARTS: Final = 1_000
+"""Most recent episodes whose first observations imagination starts from."""
+
+
+def fresh_data(game: Game, state: GameState) -> Transitions:
+    """Returns D_k, the latest collection, padded to the length of the longest one."""
+    return latest_collections(game, state, 1)
+
+
+def latest_collections(game: Game, state: GameState, num_rounds: int) -> Transitions:
+    """Returns what the latest rounds collected, padded to the most that so many can bring."""
+    collection = game.settings.collection
+    longest = max(collection.initial_steps, collection.steps_per_round)
+    num_rows = longest + (num_rounds - 1) * collection.steps_per_round + game.task.action_repeat - 1
+    return state.buffer.latest_rounds(num_rounds, num_rows)
+
+
+def recent_data(game: Game, state: GameState) -> Transitions:
+    """Returns the newest transitions, as many as the model's window holds."""
+    return state.buffer.latest(game.settings.model.window)
+
+
+def start_states(game: Game, state: GameState) -> Starts:
+    """Returns where imagination may start."""
+    initial = state.buffer.starts[-MAX_STARTS:]
+    padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
+    padded[: len(initial)] = initial
+    recent = latest_collections(game, state, game.settings.imagination.start_rounds)
+    return Starts(jnp.asarray(padded), jnp.asarray(len(initial)), recent)
+
+
+def learned_world(game: Game, players: Players) -> LearnedWorld:
+    """Returns what the model player says of the world; what a policy player adds is left out."""
+    knowledge = knowledge_of(game.task, game.settings.model)
+    return LearnedWorld(players.model.ensemble, knowledge)
+
+
+def practice_world(game: Game, players: Players) -> LearnedWorld | RobustWorld:
+    """Returns the learned world with what the policy player adds to it for its own improvement."""
+    return robust_world(learned_world(game, players), game.settings.robustness)

@@ -1,0 +1,269 @@
+"""Learning curves as pictures: one run, or interquartile means over the seeds of each algorithm.
+
+Runs of one algorithm that differ in their settings are drawn apart, and named by what differs.
+"""
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.render.figures import INK, new_figure, style, write
+from duopoly.runs import settings_json
+from duopoly.runs.errors import UsageError
+from duopoly.runs.identity import Identity
+from duopoly.runs.metrics import STEPS, read_progress
+from duopoly.runs.rundir import RunDirectory
+from duopoly.world.perturb import Change
+
+RETURN = "eval/mean_reward"
+SUCCESS = "eval/success_rate"
+IMAGINED = "imagined/return_mean"
+
+COLOURS = {
+    "pal": "#1f6fb4",
+    "mal": "#d1495b",
+    "gda": "#7a7a7a",
+    "br": "#e39b26",
+    "pets": "#8a5a9e",
+    "metrpo": "#3b9c9c",
+    "slbo": "#9c6b3b",
+}
+_OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
+"""Of further variants of an algorithm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """The rounds of one run; NaN where a number is not known."""
+
+    task: str
+    algorithm: str
+    seed: int
+    steps: Float[np.ndarray, " rounds"]
+    metrics: dict[str, Float[np.ndarray, " rounds"]]
+    """Return, success rate and imagined return by tag."""
+    changes: tuple[Change, ...] = ()
+    """How the world changed on the way."""
+    variant: str = ""
+    """What sets it apart from the other runs of its algorithm."""
+
+    @property
+    def name(self) -> str:
+        """Algorithm and variant; runs that share it differ in their seeds."""
+        return f"{self.algorithm}, {self.variant}" if self.variant else self.algorithm
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.name.replace(self.algorithm, self.algorithm.upper(), 1)
+
+    def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and values of the rounds in which a metric is known."""
+        is_known = np.isfinite(self.metrics[tag])
+        return self.steps[is_known], self.metrics[tag][is_known]
+
+
+def read_curve(run: RunDirectory) -> Curve:
+    """The learning curve of a run directory.
+
+    Raises:
+        UsageError: there is no run, or it has not finished an evaluated round.
+    """
+    return read_curves([run])[0]
+
+
+def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
+    """The learning curves of several runs, told apart by the settings in which they differ.
+
+    Raises:
+        UsageError: as `read_curve`.
+    """
+    identities = [run.read_identity() for run in runs]
+    return list(map(_curve, runs, identities, variants(identities)))
+
+
+def _curve(run: RunDirectory, identity: Identity, variant: str) -> Curve:
+    rows = read_progress(run.progress)
+
+    def column(tag: str) -> np.ndarray:
+        return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
+
+    metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
+    curve = Curve(
+        identity.task,
+        identity.algorithm,
+        identity.seed,
+        column(STEPS),
+        metrics,
+        identity.perturb,
+        variant,
+    )
+    if not curve.known(RETURN)[0].size:
+        raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
+    return curve
+
+
+def variants(identities: Sequence[Identity]) -> list[str]:
+    """What sets each run apart from the others of its algorithm, nothing where they are alike."""
+    flat = [_flatten(_chosen(identity)) for identity in identities]
+    values: dict[tuple[str, str], set[str]] = {}
+    for identity, chosen in zip(identities, flat, strict=True):
+        for name, value in chosen.items():
+            values.setdefault((identity.algorithm, name), set()).add(value)
+    names = {name for (_, name), found in values.items() if len(found) > 1}
+    short = Counter(_last_part(name) for name in names)
+
+    def shown(name: str) -> str:
+        return _last_part(name) if short[_last_part(name)] == 1 else name
+
+    return [
+        ", ".join(
+            f"{shown(name)} {value}"
+            for name, value in chosen.items()
+            if len(values[identity.algorithm, name]) > 1
+        )
+        for identity, chosen in zip(identities, flat, strict=True)
+    ]
+
+
+def _last_part(name: str) -> str:
+    """A setting's own name, without that of its group."""
+    return name.rpartition(".")[2]
+
+
+def _chosen(identity: Identity) -> dict[str, Any]:
+    """What was chosen for a run beside task, algorithm, seed, steps and how it is evaluated."""
+    perturb = " ".join(map(str, identity.perturb)) or "nothing"
+    chosen = {**settings_json.to_dict(identity.settings), "perturb": perturb}
+    del chosen["evaluation"]  # what is measured changes nothing of what is learned
+    return chosen
+
+
+def _flatten(group: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{path}{name}.")
+        else:
+            flat[path + name] = str(value)
+    return flat
+
+
+def draw(curves: Sequence[Curve], out: Path) -> None:
+    """Draws the curves of one task and writes the picture, of the kind that ``out`` ends in.
+
+    Raises:
+        UsageError: the curves belong to different tasks, two have the same algorithm, settings and
+            seed, or ``out`` ends in no kind of picture.
+    """
+    tasks = sorted({curve.task for curve in curves})
+    if len(tasks) > 1:
+        raise UsageError(f"one picture shows one task, not {' and '.join(tasks)}")
+    counts = Counter((curve.name, curve.seed) for curve in curves)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
+    tags = [RETURN]
+    if any(curve.known(SUCCESS)[0].size for curve in curves):
+        tags.append(SUCCESS)
+    figure = new_figure(5.6 * len(tags), 3.8, tasks[0])
+    for axes, tag in zip(np.atleast_1d(figure.subplots(1, len(tags))), tags, strict=True):
+        _draw_panel(axes, curves, tag)
+    figure.axes[0].legend(frameon=False, fontsize=9, labelcolor=INK)
+    write(figure, out)
+
+
+def over_seeds(
+    curves: Sequence[Curve], tag: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, interquartile mean over the runs, and its 95 % bootstrap interval.
+
+    Runs are read at common steps, in between by straight lines, where all of them have data.
+
+    Raises:
+        UsageError: there is no such place.
+    """
+    known = [curve.known(tag) for curve in curves]
+    known = [(steps, values) for steps, values in known if steps.size]
+    first = max(steps[0] for steps, _ in known)
+    last = min(steps[-1] for steps, _ in known)
+    grid = np.unique(np.concatenate([steps for steps, _ in known]))
+    grid = grid[(first <= grid) & (grid <= last)]
+    if not grid.size:
+        raise UsageError(f"the runs of {curves[0].algorithm} have no steps in common")
+    scores = np.stack([np.interp(grid, steps, values) for steps, values in known])
+    low, high = bootstrap_interval([scores])
+    return grid, interquartile_mean(scores), low, high
+
+
+def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
+    style(axes)
+    has_interval = False
+    for name, colour in _colours(curves).items():
+        group = [c for c in curves if c.name == name and c.known(tag)[0].size]
+        if len(group) == 1:
+            label = f"{group[0].label}, seed {group[0].seed}"
+            axes.plot(*group[0].known(tag), color=colour, lw=1.8, marker="o", ms=3, label=label)
+        elif group:
+            has_interval = True
+            steps, mean, low, high = over_seeds(group, tag)
+            label = f"{group[0].label}, {len(group)} seeds"
+            axes.plot(steps, mean, color=colour, lw=1.8, label=label)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
+    if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
+        imagined = curves[0].known(IMAGINED)
+        axes.plot(*imagined, color=INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
+    _label(axes, tag, has_interval)
+    _mark_changes(axes, curves)
+
+
+def _mark_changes(axes: Axes, curves: Sequence[Curve]) -> None:
+    """A thin dashed line where the world changed, with the name of what it changed to."""
+    last = max(curve.steps[-1] for curve in curves)
+    changes = {change for curve in curves for change in curve.changes if change.env_steps <= last}
+    for change in changes:
+        axes.axvline(change.env_steps, color=INK, lw=0.8, ls="--", zorder=1)
+        axes.annotate(
+            change.name,
+            (change.env_steps, 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(3, -9),
+            textcoords="offset points",
+            color=INK,
+            fontsize=8,
+        )
+
+
+def _label(axes: Axes, tag: str, has_interval: bool) -> None:
+    axes.set_xlabel("real environment steps", color=INK)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlim(left=0)
+    if tag == SUCCESS:
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    name = "evaluation success" if tag == SUCCESS else "evaluation return"
+    axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=INK)
+
+
+def _colours(curves: Sequence[Curve]) -> dict[str, str]:
+    """The names of the groups in the paper's order, each with its colour.
+
+    The first variant of an algorithm has the algorithm's own.
+    """
+    others = itertools.cycle(_OTHER_COLOURS)
+    rank = {algorithm: place for place, algorithm in enumerate(COLOURS)}
+    names = sorted(
+        {(rank.get(curve.algorithm, len(rank)), curve.algorithm, curve.name) for curve in curves}
+    )
+    own, colours = dict(COLOURS), {}
+    for _, algorithm, name in names:
+        colours[name] = own.pop(algorithm, None) or next(others)
+    return colours

@@ -1,0 +1,231 @@
+"""How far a run's model can be believed: confronted with what its policy really meets."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, Final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from rich.table import Table
+
+from duopoly.agent import Agent, load_agent
+from duopoly.equilibrium.open_loop import replay
+from duopoly.game.state import Game
+from duopoly.game.views import learned_world
+from duopoly.model.dynamics import LearnedWorld
+from duopoly.model.ensemble import predict
+from duopoly.model.imagine import imagine
+from duopoly.runs import atomic
+from duopoly.runs.errors import UsageError
+from duopoly.types import Episode, Rollouts
+from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.task import Task
+
+ROUND_INDEX: Final = 10**9 + 1
+"""A round that neither a game nor ``duopoly evaluate`` reaches, so that the episodes are new."""
+
+MAX_HORIZON: Final = 100
+"""Longest open-loop prediction that is drawn, in actions."""
+
+NUM_SEGMENTS: Final = 300
+NUM_PAIRS: Final = 2_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What was seen; components are those that the model learns, T counts actions."""
+
+    task: str
+    algorithm: str
+    env_steps: int
+    learned: tuple[int, ...]
+    scale: Float[np.ndarray, " learned"]
+    """Standard deviation of each component in the data, the unit of errors."""
+    model_error: Float[np.ndarray, "segments T"]
+    """Root mean square error over members and components after T actions, open loop."""
+    still_error: Float[np.ndarray, "segments T"]
+    """That of predicting that nothing changes."""
+    change: Float[np.ndarray, "pairs learned"]
+    """Real changes in one action, in units of their standard deviation in the data."""
+    predicted_change: Float[np.ndarray, "pairs learned"]
+    """The mean member's prediction of them."""
+    episode: Episode
+    """One real episode without the policy's noise."""
+    fan: Rollouts | None
+    """The same policy from the same state in every member's world; None for a planner."""
+
+    @property
+    def explained(self) -> Float[np.ndarray, " learned"]:
+        """Share of each component's one-step change that the model explains (R²)."""
+        residual = np.mean((self.change - self.predicted_change) ** 2, axis=0)
+        return 1.0 - residual / np.maximum(np.var(self.change, axis=0), 1e-12)
+
+
+def diagnose(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Diagnosis:
+    """Plays real episodes with a run's newest players, and lets the model predict them.
+
+    A ``task`` of one's own must be given.
+
+    Raises:
+        UsageError: there is no fitted model.
+        SimulatorError: the environment failed.
+    """
+    agent = load_agent(path, task)
+    if int(agent.state.players.model.num_fits) == 0:
+        raise UsageError(f"{path} has no fitted model yet")
+    sampled, mean = _episodes(agent, num_episodes, seed)
+    world = learned_world(Game(agent.task, agent.settings, agent.seed), agent.state.players)
+    ensemble = world.ensemble
+    learned = np.asarray(ensemble.learned)
+    scale = np.asarray(ensemble.inputs.std)[learned]
+    rng = np.random.default_rng(seed)
+    model_error, still_error = _open_loop(world, sampled, scale, rng)
+    change, predicted = _one_step(world, sampled, rng)
+    return Diagnosis(
+        task=agent.task.name,
+        algorithm=agent.schedule.name,
+        env_steps=agent.state.env_steps,
+        learned=ensemble.learned,
+        scale=scale,
+        model_error=model_error,
+        still_error=still_error,
+        change=change,
+        predicted_change=predicted,
+        episode=mean,
+        fan=_fan(agent, world, mean),
+    )
+
+
+def summary(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Returns the numbers behind the pictures, as JSON values."""
+    error = np.median(diagnosis.model_error, axis=0)
+    still = np.median(diagnosis.still_error, axis=0)
+    fan = diagnosis.fan
+    horizons = [k for k in (1, 5, 10, 20, 50, 100) if k <= len(error)]
+    return {
+        "task": diagnosis.task,
+        "algorithm": diagnosis.algorithm,
+        "env_steps": diagnosis.env_steps,
+        "open_loop_error": {str(k): float(error[k - 1]) for k in horizons},
+        "standing_still_error": {str(k): float(still[k - 1]) for k in horizons},
+        "explained_variance": {
+            str(i): float(r) for i, r in zip(diagnosis.learned, diagnosis.explained, strict=True)
+        },
+        "real_return": diagnosis.episode.return_,
+        "imagined_return": None if fan is None else [float(r) for r in imagined_returns(fan)],
+    }
+
+
+def imagined_returns(fan: Rollouts) -> Float[np.ndarray, " E"]:
+    """Returns the undiscounted return of every member's rollout."""
+    reward = np.where(np.asarray(fan.valid), np.asarray(fan.reward), 0.0)
+    return reward.sum(axis=(1, 2))
+
+
+def as_table(diagnosis: Diagnosis) -> Table:
+    """The numbers for people."""
+    numbers = summary(diagnosis)
+    title = f"{diagnosis.task}, {diagnosis.algorithm}, {diagnosis.env_steps:,} environment steps"
+    table = Table("actions ahead", "error of the model", "of standing still", title=title)
+    for column in table.columns:
+        column.justify = "right"
+    for horizon, error in numbers["open_loop_error"].items():
+        still = numbers["standing_still_error"][horizon]
+        table.add_row(horizon, f"{error:.3f}", f"{still:.3f}")
+    table.caption = "median over segments, in standard deviations of the observation"
+    return table
+
+
+def keep(diagnosis: Diagnosis, out: Path) -> None:
+    """Writes the numbers as JSON.
+
+    Raises:
+        DamageError: they cannot be written.
+    """
+    atomic.write_file(out, atomic.dump_json(summary(diagnosis)))
+
+
+def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode], Episode]:
+    """Episodes of the policy with the noise that explores, and one without."""
+    env = agent.task_now.make(None)
+    play = functools.partial(evaluate_episodes, env, agent.task)
+    try:
+        noisy, quiet = (agent.actor(deterministic=quiet).new_policy for quiet in (False, True))
+        sampled = play(noisy, num_episodes, seed, ROUND_INDEX)
+        mean = play(quiet, 1, seed, ROUND_INDEX + 1)
+    finally:
+        env.close()
+    return sampled.episodes, mean.episodes[0]
+
+
+def _open_loop(
+    world: LearnedWorld, episodes: list[Episode], scale: np.ndarray, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "segments T"], Float[np.ndarray, "segments T"]]:
+    """Errors of the model and of standing still, on pieces of the episodes."""
+    lengths = np.array([len(episode.obs) for episode in episodes])
+    # Half an episode at most, so that the pieces begin at many different moments.
+    horizon = int(min(MAX_HORIZON, (lengths.max() + 1) // 2))
+    long_enough = [episode for episode in episodes if len(episode.obs) >= horizon]
+    obs, action, real = [], [], []
+    for _ in range(NUM_SEGMENTS):
+        episode = long_enough[rng.integers(len(long_enough))]
+        begin = rng.integers(len(episode.obs) - horizon + 1)
+        piece = slice(begin, begin + horizon)
+        obs.append(episode.obs[begin])
+        action.append(episode.action[piece])
+        real.append(episode.next_obs[piece])
+    start, target = np.stack(obs), np.stack(real)
+    actions = jnp.asarray(np.stack(action))
+    predicted = eqx.filter_jit(replay)(jax.random.key(0), world, jnp.asarray(start), actions)
+    learned, unit = np.asarray(world.ensemble.learned), np.where(scale > 0.0, scale, 1.0)
+
+    def error(guess: np.ndarray) -> np.ndarray:
+        return ((guess - target)[..., learned] / unit) ** 2
+
+    of_model = np.sqrt(error(np.asarray(predicted)).mean(axis=(0, 3)))
+    of_standing = np.sqrt(error(start[:, None]).mean(axis=2))
+    return of_model, of_standing
+
+
+def _one_step(
+    world: LearnedWorld, episodes: list[Episode], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "pairs learned"], Float[np.ndarray, "pairs learned"]]:
+    """Real changes in one action and the mean member's prediction, normalised by the data."""
+    ensemble = world.ensemble
+    whole = [np.concatenate([getattr(e, name) for e in episodes]) for name in _TRANSITION]
+    rows = rng.permutation(len(whole[0]))[:NUM_PAIRS]
+    obs, action, next_obs = (x[rows] for x in whole)
+
+    def for_all(x: np.ndarray) -> Array:
+        return jnp.broadcast_to(jnp.asarray(x), (ensemble.num_members, *x.shape))
+
+    predicted = np.asarray(predict(ensemble, for_all(obs), for_all(action))).mean(axis=0)
+    learned, unit = np.asarray(ensemble.learned), np.asarray(ensemble.targets.std)
+    return (next_obs - obs)[:, learned] / unit, (predicted - obs)[:, learned] / unit
+
+
+_TRANSITION = ("obs", "action", "next_obs")
+
+
+def _fan(agent: Agent, world: LearnedWorld, episode: Episode) -> Rollouts | None:
+    """The policy's mean action in every member's world, from where the real episode began.
+
+    None for a planner, which would have to plan in the model within the model.
+    """
+    if agent.settings.policy.plans:
+        return None
+    policy = agent.state.players.policy.policy
+    first = jnp.asarray(episode.obs[0])
+    start = jnp.broadcast_to(first, (world.num_members, 1, first.shape[0]))
+
+    def act(key: Array, obs: Float[Array, "E B obs"]) -> Float[Array, "E B act"]:
+        del key
+        return jax.vmap(jax.vmap(lambda o: policy(o)[0]))(obs)
+
+    horizon = agent.task.horizon
+    rollouts = eqx.filter_jit(imagine)(jax.random.key(0), act, world, start, horizon)
+    return jax.tree.map(np.asarray, rollouts)

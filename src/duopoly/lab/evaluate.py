@@ -1,0 +1,123 @@
+"""How well a trained policy does, on episodes it has never met."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.table import Table
+
+from duopoly.agent import Agent, load_agent
+from duopoly.game.report import success_rate
+from duopoly.lab.statistics import interquartile_mean
+from duopoly.runs import atomic
+from duopoly.types import Episode
+from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.task import Task
+
+ROUND_INDEX: Final = 10**9
+"""A round that no game reaches, so that these episodes are none of training's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was found; returns are undiscounted, in the environment's own rewards."""
+
+    task: str
+    algorithm: str
+    seed: int
+    """Seed of the episodes."""
+    env_steps: int
+    """Real environment steps the policy was trained for."""
+    num_episodes: int
+    mean_return: float
+    std_return: float
+    iqm_return: float
+    min_return: float
+    max_return: float
+    mean_length: float
+    """In actions."""
+    success_rate: float | None
+    """None where the task has no such measure."""
+    num_dropped: int
+    """Episodes played again because the simulation diverged."""
+
+
+def evaluate_run(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Evaluation:
+    """Plays the mean action of a run's newest policy, in the world as it was in the end.
+
+    A ``task`` of one's own must be given.
+
+    Raises:
+        UsageError: there is nothing to evaluate.
+        SimulatorError: the environment failed.
+    """
+    return _evaluate(load_agent(path, task), num_episodes, seed)
+
+
+def keep(evaluation: Evaluation, out: Path) -> None:
+    """Writes the result as JSON.
+
+    Raises:
+        DamageError: it cannot be written.
+    """
+    atomic.write_file(out, atomic.dump_json(dataclasses.asdict(evaluation)))
+
+
+def as_table(evaluation: Evaluation) -> Table:
+    """The result for people."""
+    result = evaluation
+    title = f"{result.task}, {result.algorithm}, {result.env_steps:,} environment steps"
+    table = Table("measure", "value", title=title)
+    table.columns[1].justify = "right"
+    for name, value in _lines(result):
+        table.add_row(name, value)
+    return table
+
+
+def _lines(result: Evaluation) -> list[tuple[str, str]]:
+    lines = [
+        ("episodes", f"{result.num_episodes}"),
+        ("return, mean ± std", f"{result.mean_return:.1f} ± {result.std_return:.1f}"),
+        ("return, interquartile mean", f"{result.iqm_return:.1f}"),
+        ("return, lowest and highest", f"{result.min_return:.1f}, {result.max_return:.1f}"),
+        ("length, mean", f"{result.mean_length:.1f} actions"),
+    ]
+    if result.success_rate is not None:
+        lines.append(("success", f"{result.success_rate:.1%}"))
+    if result.num_dropped:
+        lines.append(("dropped, simulation diverged", f"{result.num_dropped}"))
+    return lines
+
+
+def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
+    task, new_policy = agent.task_now, agent.actor(deterministic=True).new_policy
+    env = task.make(None)
+    try:
+        gathered = evaluate_episodes(env, task, new_policy, num_episodes, seed, ROUND_INDEX)
+    finally:
+        env.close()
+    succeeded = success_rate(gathered.episodes, task)
+    return Evaluation(
+        task=task.name,
+        algorithm=agent.schedule.name,
+        seed=seed,
+        env_steps=agent.state.env_steps,
+        num_episodes=num_episodes,
+        num_dropped=len(gathered.drops),
+        success_rate=None if math.isnan(succeeded) else succeeded,
+        **_of_returns(gathered.episodes),
+    )
+
+
+def _of_returns(episodes: list[Episode]) -> dict[str, Any]:
+    returns = np.array([episode.return_ for episode in episodes])
+    return {
+        "mean_return": float(returns.mean()),
+        "std_return": float(returns.std()),
+        "iqm_return": float(interquartile_mean(returns)),
+        "min_return": float(returns.min()),
+        "max_return": float(returns.max()),
+        "mean_length": float(np.mean([len(episode.reward) for episode in episodes])),
+    }

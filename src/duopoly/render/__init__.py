@@ -1,0 +1,1 @@
+"""Pictures and films: figures in one style, robots at work."""

@@ -1,0 +1,45 @@
+"""What all our pictures have in common: ink, grid and the file they end in."""
+
+from pathlib import Path
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from duopoly.runs.errors import UsageError
+
+INK: Final = "#333333"
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Returns an empty figure, in inches, with a title."""
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=13, color=INK)
+    return figure
+
+
+def style(axes: Axes) -> None:
+    """Draws axes in our ink: two spines and a pale grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def write(figure: Figure, out: Path) -> None:
+    """Writes a figure, of the kind that ``out`` ends in.
+
+    Raises:
+        UsageError: ``out`` ends in no kind of picture, or cannot be written.
+    """
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if out.suffix.removeprefix(".").lower() not in kinds:
+        raise UsageError(f"{out}: must end in one of {', '.join('.' + kind for kind in kinds)}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None

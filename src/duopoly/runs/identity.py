@@ -1,0 +1,103 @@
+"""What makes a run the run it is, and where two runs differ."""
+
+import dataclasses
+from typing import Any
+
+from duopoly.runs import settings_json
+from duopoly.runs.errors import DamageError
+from duopoly.settings import Settings, SettingsError
+from duopoly.world.perturb import Change, PerturbationError, read_change
+
+FORMAT = 3
+"""Version of everything that is kept on disk; another one is refused.
+
+Format 2 kept actions clipped to the action space, so that what drew them could not be told.
+"""
+
+
+MAX_SEED = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Who a run is; of it all ``steps`` alone may grow, to extend the run."""
+
+    task: str
+    algorithm: str
+    seed: int
+    steps: int
+    settings: Settings
+    perturb: tuple[Change, ...] = ()
+    """How the world changes on the way, in the order of time."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        plain = settings_json.to_dict(self.settings)
+        perturb = [str(change) for change in self.perturb]
+        return {
+            **dataclasses.asdict(self),
+            "settings": plain,
+            "perturb": perturb,
+            "format": FORMAT,
+        }
+
+    @staticmethod
+    def from_dict(values: object) -> "Identity":
+        """From what `to_dict` gave; other fields, types or bounds are damage."""
+        record = read_record(values, _KINDS)
+        try:
+            settings = settings_json.from_dict(record["settings"])
+            perturb = tuple(read_change(str(change)) for change in record["perturb"])
+        except (SettingsError, PerturbationError) as error:
+            raise DamageError(str(error)) from None
+        return Identity(
+            record["task"], record["algorithm"], record["seed"], record["steps"], settings, perturb
+        )
+
+
+_KINDS = {
+    "format": int,
+    "task": str,
+    "algorithm": str,
+    "seed": int,
+    "steps": int,
+    "settings": dict,
+    "perturb": list,
+}
+
+
+def read_record(values: object, kinds: dict[str, type]) -> dict[str, Any]:
+    """A JSON object of our format with exactly these fields, each of its kind.
+
+    Raises:
+        DamageError: naming the field that is missing, unknown or of another kind.
+    """
+    if not isinstance(values, dict):
+        raise DamageError("holds no record")
+    if values.get("format") != FORMAT:
+        raise DamageError(
+            f"format is {values.get('format')!r}, this version reads {FORMAT}: start the run anew, "
+            f"or use the version that wrote it"
+        )
+    if odd := set(values) ^ set(kinds):
+        raise DamageError(f"unknown or missing: {', '.join(sorted(odd))}")
+    for name, kind in kinds.items():
+        if type(values[name]) is not kind:
+            raise DamageError(f"{name} = {values[name]!r}: must be of type {kind.__name__}")
+    return values
+
+
+def difference(recorded: dict[str, Any], wanted: dict[str, Any], path: str = "") -> str | None:
+    """The first field in which two records differ, with both values; None where they agree."""
+    for name in sorted(set(recorded) | set(wanted)):
+        old, new = recorded.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if found := difference(old, new, f"{path}{name}."):
+                return found
+        elif old != new:
+            return f"{path}{name} is {_spell(old)} there, {_spell(new)} here"
+    return None
+
+
+def _spell(value: Any) -> str:
+    return "absent" if value is None else str(value)

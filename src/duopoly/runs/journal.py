@@ -1,0 +1,59 @@
+"""Keeps ``status.json`` true to what is going on in a run, whatever ends it.
+
+No JAX here: the journal begins before anything heavy is loaded.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import final
+
+from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.rundir import RunDirectory, State
+from duopoly.runs.signals import Stopped, stoppable
+
+
+@final
+class Journal:
+    """Tells how far a run has come."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._round: int | None = None
+        self._env_steps: int | None = None
+
+    def running(self, round_: int | None = None, env_steps: int | None = None) -> None:
+        """Writes how far the run has come; None: that is not known yet."""
+        self._round, self._env_steps = round_, env_steps
+        self._run.write_status("running", round_, env_steps)
+
+    def end(self, state: State, message: str = "") -> None:
+        """Writes the last word; a full disk must not hide the error that led here."""
+        try:
+            self._run.write_status(state, self._round, self._env_steps, message)
+        except DamageError as error:
+            print(f"duopoly: {error}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def journal_of(run: RunDirectory) -> Iterator[Journal]:
+    """Yields the journal of a claimed run and writes how it ends; signals end it in good order.
+
+    Raises:
+        Stopped: a signal asked for it.
+    """
+    journal = Journal(run)
+    with stoppable(lambda name: journal.end("stopped", f"{name} during a long call")):
+        try:
+            journal.running()
+            yield journal
+            journal.end("finished")
+        except Stopped as stop:
+            journal.end("stopped", stop.signal_name)
+            raise
+        except UsageError as error:
+            journal.end("failed", str(error))
+            raise
+        except Exception as error:
+            journal.end("failed", f"{type(error).__name__}: {error}")
+            raise

@@ -1,0 +1,151 @@
+"""Where each round's metrics go: ``progress.csv``, always, and TensorBoard event files."""
+
+# pyright: reportAttributeAccessIssue=false
+# (The protocol buffers' names are made at import time.)
+
+import contextlib
+import csv
+import io
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from duopoly.runs.atomic import append_synced, write_file
+from duopoly.runs.errors import UsageError
+
+Metrics = Mapping[str, float]
+
+ROUND = "time/iterations"
+STEPS = "time/total_timesteps"
+ELAPSED = "time/time_elapsed"
+FPS = "time/fps"
+
+
+def is_clock(tag: str) -> bool:
+    """Whether a column tells seconds: only those differ between two runs of the same seed."""
+    return tag.startswith("time/") and tag not in (ROUND, STEPS)
+
+
+class ProgressTable:
+    """One row per round under a fixed header; numbers are written so that they read back exactly.
+
+    Rows are appended with one write each, so a killed process leaves at most a torn last line.
+    """
+
+    def __init__(self, path: Path, num_rounds: int) -> None:
+        """Keeps the rows of the first ``num_rounds`` rounds of an earlier process, if any.
+
+        Which of them are missing is told on stderr.
+        """
+        self._path = path
+        header, rows = _read_whole(path)
+        self._header = header
+        self.rows = [row for row in rows if row.get(ROUND, math.inf) <= num_rounds]
+        """Rows so far, as numbers by tag."""
+        if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in self.rows}:
+            rounds = ", ".join(map(str, sorted(missing)))
+            print(f"duopoly: {path} lacks the rows of rounds {rounds}", file=sys.stderr)
+        lines = [_line(header)] + [_line(_spell(row, header)) for row in self.rows]
+        write_file(path, "".join(lines if header else []).encode())
+
+    @property
+    def time_elapsed(self) -> float:
+        """Seconds of training up to the last row, over all processes that worked on it."""
+        return self.rows[-1].get(ELAPSED, 0.0) if self.rows else 0.0
+
+    def append(self, metrics: Metrics) -> None:
+        """Writes one row and waits until it is on disk. The first row sets the header."""
+        text = ""
+        if not self._header:
+            self._header = list(metrics)
+            text = _line(self._header)
+        row = {tag: float(metrics.get(tag, math.nan)) for tag in self._header}
+        append_synced(self._path, (text + _line(_spell(row, self._header))).encode())
+        self.rows.append(row)
+
+
+def read_progress(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``progress.csv``, without a torn last line."""
+    return _read_whole(path)[1]
+
+
+class EventFile:
+    """A TensorBoard event file. A failure is told once and never stops the training."""
+
+    def __init__(self, directory: Path, first_step: int) -> None:
+        """Opens a new file; TensorBoard hides what an earlier file holds from ``first_step`` on."""
+        self._writer: Any = None
+        with self._guarded():
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
+
+            self._writer = EventsWriter(str(directory / "events"), f".{os.getpid()}.{first_step}")
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._writer.write_event(event_pb2.Event(step=first_step, session_log=start))
+
+    def write(self, metrics: Metrics, step: int, wall_time: float) -> None:
+        """Adds the metrics that are known this round, at the given environment step."""
+        with self._guarded():
+            if self._writer is None:
+                return
+            from tensorboardX.proto import event_pb2
+            from tensorboardX.summary import scalar
+
+            for tag, value in metrics.items():
+                if not math.isnan(value):
+                    summary = scalar(tag, float(value))
+                    event = event_pb2.Event(step=step, wall_time=wall_time, summary=summary)
+                    self._writer.write_event(event)
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._guarded():
+            if self._writer is not None:
+                self._writer.close()
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, ImportError) as error:
+            print(f"duopoly: TensorBoard events stop here: {error}", file=sys.stderr)
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    writer.close()
+
+
+def _read_whole(path: Path) -> tuple[list[str], list[dict[str, float]]]:
+    """Header and rows, without a torn last line."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    header, *lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    return header, [_numbers(header, line) for line in lines if len(line) == len(header)]
+
+
+def _numbers(header: list[str], line: list[str]) -> dict[str, float]:
+    row = {}
+    for tag, cell in zip(header, line, strict=True):
+        with contextlib.suppress(ValueError):
+            row[tag] = float(cell)
+    return row
+
+
+def _spell(row: Metrics, header: list[str]) -> list[str]:
+    """Whole numbers without a point, others in the shortest form that reads back the same."""
+    values = [row.get(tag, math.nan) for tag in header]
+    return [str(int(value)) if value.is_integer() else repr(value) for value in values]
+
+
+def _line(cells: list[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()

@@ -1,0 +1,56 @@
+"""Live progress in the terminal: a line per round, and below them a bar over environment steps."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from duopoly.runs.metrics import ELAPSED, ROUND, STEPS, Metrics
+
+FIGURES = (
+    ("return", "eval/mean_reward", "{:9.1f}"),
+    ("success", "eval/success_rate", "{:4.0%}"),
+    ("imagined", "imagined/return_mean", "{:9.1f}"),
+    ("model error", "model/train_loss", "{:8.2g}"),
+)
+"""Label, tag and format of what a line tells of a round."""
+
+
+def describe(metrics: Metrics) -> str:
+    """One line about a round; what is not known is left out."""
+    minutes, seconds = divmod(int(metrics[ELAPSED]), 60)
+    parts = [f"round {metrics[ROUND]:4.0f}", f"{metrics[STEPS]:9,.0f} steps"]
+    for label, tag, form in FIGURES:
+        value = metrics.get(tag, math.nan)
+        if not math.isnan(value):
+            parts.append(f"{label} {form.format(value)}")
+    return "   ".join([*parts, f"{minutes:3d}:{seconds:02d}"])
+
+
+@contextlib.contextmanager
+def live_progress(
+    title: str, first_step: int, num_env_steps: int, console: Console
+) -> Iterator[Callable[[Metrics], None]]:
+    """Yields a function to be told each round's metrics. No bar where there is no terminal."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=600,
+        expand=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=num_env_steps, completed=first_step)
+
+        def tell(metrics: Metrics) -> None:
+            console.print(describe(metrics), highlight=False, soft_wrap=True)
+            bar.update(task, completed=metrics[STEPS])
+
+        yield tell

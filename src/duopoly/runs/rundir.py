@@ -1,0 +1,179 @@
+"""The run directory ``runs/<task>/<algorithm>/seed_<k>/``: where it is, whose it is, what it says.
+
+The path follows from what is run, without a time stamp, so that asking for the same run twice
+means the same directory. No JAX here: a directory that cannot be used is refused in no time.
+"""
+
+import dataclasses
+import fcntl
+import os
+import re
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from duopoly.runs import atomic
+from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.identity import Identity, difference
+
+State = Literal["running", "finished", "stopped", "failed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Where each thing of a run lies."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """Full settings with task, algorithm, seed and steps."""
+        return self.path / "settings.json"
+
+    @property
+    def command(self) -> Path:
+        """Command lines that worked on this run."""
+        return self.path / "command.txt"
+
+    @property
+    def versions(self) -> Path:
+        """Versions of what computed it."""
+        return self.path / "versions.json"
+
+    @property
+    def progress(self) -> Path:
+        """One row of metrics per round."""
+        return self.path / "progress.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The last rounds' checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def curve(self) -> Path:
+        """Learning curve."""
+        return self.path / "curve.png"
+
+    @property
+    def status(self) -> Path:
+        """What the run is doing."""
+        return self.path / "status.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Result of ``duopoly evaluate``."""
+        return self.path / "evaluation.json"
+
+    @property
+    def video(self) -> Path:
+        """Film that ``duopoly video`` makes."""
+        return self.path / "video.mp4"
+
+    @property
+    def diagnosis(self) -> Path:
+        """Folder of what ``duopoly diagnose`` found."""
+        return self.path / "diagnosis"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process works here; released by the kernel when it dies."""
+        return self.path / "run.lock"
+
+    def read_identity(self) -> Identity:
+        """What was recorded when the run began.
+
+        Raises:
+            UsageError: where there is no run, or its record is damaged.
+        """
+        atomic.recover(self.path)
+        if not atomic.exists(self.settings):
+            raise UsageError(f"{self.path} is not a run: it has no {self.settings.name}")
+        try:
+            data = atomic.read_regular(self.settings, atomic.MAX_JSON_BYTES)
+            record = atomic.load_json(data, self.settings.name)
+            return Identity.from_dict(record)
+        except DamageError as error:
+            raise DamageError(f"{self.settings}: {error}") from None
+
+    def write_identity(self, identity: Identity) -> None:
+        """Records what is run here."""
+        atomic.write_file(self.settings, atomic.dump_json(identity.to_dict()))
+
+    def write_status(
+        self, state: State, round_: int | None, env_steps: int | None, message: str = ""
+    ) -> None:
+        """Tells anyone who looks what the run is doing; None: that is not known yet."""
+        status = {
+            "state": state,
+            "round": round_,
+            "env_steps": env_steps,
+            "pid": os.getpid(),
+            "peak_rss_mib": _peak_rss_mib(),
+            "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "message": message,
+        }
+        atomic.write_file(self.status, atomic.dump_json(status))
+
+
+def run_directory(root: Path, task: str, algorithm: str, seed: int) -> RunDirectory:
+    """The directory of a run under ``root``; a task's name is made safe for a path."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", task).strip("._") or "task"
+    return RunDirectory(root / safe / algorithm / f"seed_{seed}")
+
+
+@contextmanager
+def locked(run: RunDirectory) -> Iterator[None]:
+    """Holds the run directory, made where it is missing, against other processes.
+
+    Raises:
+        UsageError: if another process works there, or it cannot be written.
+    """
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        file = run.lock.open("a+")
+    except OSError as error:
+        raise UsageError(f"cannot write to {run.path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read(32).strip() or "unknown"
+            raise UsageError(f"{run.path} is in use by process {holder}") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def claim(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
+    """Makes a locked run directory ours: begins the run there, or continues the same run.
+
+    Raises:
+        UsageError: if it holds anything and ``resume`` is off, or holds a different run.
+    """
+    atomic.remove_leftovers(run.path)
+    occupied = any(path != run.lock for path in run.path.iterdir())
+    if occupied and not resume:
+        raise UsageError(
+            f"{run.path} already holds a run: continue it with --resume, "
+            "or choose another --seed or --out"
+        )
+    if occupied:
+        _check_same(run, run.read_identity(), identity)
+    run.write_identity(identity)
+
+
+def _peak_rss_mib() -> int:
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib // 1024
+
+
+def _check_same(run: RunDirectory, recorded: Identity, wanted: Identity) -> None:
+    extended = dataclasses.replace(recorded, steps=max(recorded.steps, wanted.steps))
+    if found := difference(extended.to_dict(), wanted.to_dict()):
+        raise UsageError(f"{run.path} holds a different run: {found}")

@@ -1,0 +1,104 @@
+"""Evaluating, drawing and filming a finished run from the command line."""
+
+import dataclasses
+import json
+import shutil
+import sys
+
+import pytest
+
+from duopoly.cli import main as cli
+from duopoly.runs.rundir import RunDirectory
+
+
+@pytest.fixture
+def run(finished_run, tmp_path) -> RunDirectory:
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    return RunDirectory(tmp_path / "run")
+
+
+def test_evaluate(run, capsys):
+    cli.main(["evaluate", str(run.path), "--episodes", "3", "--seed", "5"])
+    shown = capsys.readouterr().out
+    found = json.loads(run.evaluation.read_text())
+    assert (found["num_episodes"], found["seed"], found["env_steps"]) == (3, 5, 180)
+    assert found["min_return"] <= found["iqm_return"] <= found["max_return"]
+    assert f"{found['mean_return']:.1f} ±" in shown
+    cli.main(["evaluate", str(run.path), "--episodes", "3", "--seed", "5"])
+    assert json.loads(run.evaluation.read_text()) == found
+
+
+def test_what_was_found_is_shown_even_if_it_cannot_be_kept(run, capsys):
+    run.evaluation.mkdir()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", str(run.path), "--episodes", "1"])
+    shown, told = capsys.readouterr()
+    assert stop.value.code == 1
+    assert "interquartile mean" in shown
+    assert told.count("\n") == 1
+    assert str(run.evaluation) in told
+
+
+def test_plot(run, tmp_path, monkeypatch):
+    run.curve.unlink()
+    cli.main(["plot", str(run.path)])
+    assert run.curve.stat().st_size > 10_000
+    monkeypatch.chdir(tmp_path)
+    other = RunDirectory(tmp_path / "other")
+    shutil.copytree(run.path, other.path)
+    other.write_identity(dataclasses.replace(run.read_identity(), seed=1))
+    cli.main(["plot", str(run.path), str(other.path)])
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_diagnose(run, capsys):
+    cli.main(["diagnose", str(run.path), "--episodes", "3"])
+    assert "actions ahead" in capsys.readouterr().out
+    found = json.loads((run.diagnosis / "diagnosis.json").read_text())
+    assert set(found["explained_variance"]) == {"0", "1", "2", "3"}
+    assert len(found["imagined_return"]) == 2
+    assert found["open_loop_error"]["1"] > 0.0
+    for name in ("open_loop", "one_step", "fan", "gaps"):
+        assert (run.diagnosis / f"{name}.png").stat().st_size > 10_000
+
+
+def test_an_unfinished_run_is_one_line(run, capsys):
+    shutil.rmtree(run.checkpoints)
+    run.progress.write_text("")
+    for word in ("evaluate", "plot", "video", "diagnose"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([word, str(run.path)])
+        assert stop.value.code == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert str(run.path) in told
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("film.gif", "must end in .mp4"),
+        ("film", "must end in .mp4"),
+        ("folder.mp4", "Is a directory"),
+        ("file/film.mp4", "cannot write"),
+        ("/proc/film.mp4", "cannot write"),
+        ("x" * 300 + ".mp4", "File name too long"),
+    ],
+)
+def test_a_film_that_could_not_be_written_is_refused_at_once(
+    run, tmp_path, monkeypatch, capsys, out, message
+):
+    monkeypatch.setitem(sys.modules, "duopoly.render.film", None)  # nothing is filmed
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["video", str(run.path), "--out", str(tmp_path / out)])
+    told = capsys.readouterr().err
+    assert (stop.value.code, told.count("\n")) == (2, 1)
+    assert message in told
+
+
+def test_video(run, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    cli.main(["video", str(run.path), "--episodes", "1", "--out", str(tmp_path / "film.mp4")])
+    assert (tmp_path / "film.mp4").stat().st_size > 1_000

@@ -1,0 +1,162 @@
+"""Metrics survive on disk exactly, whatever happens to the process or to TensorBoard."""
+
+import math
+import os
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.metrics import EventFile, ProgressTable, is_clock, read_progress
+
+ROWS = [
+    {
+        "time/iterations": round_,
+        "time/total_timesteps": 100 * round_,
+        "time/time_elapsed": round_ + 0.5,
+        "eval/mean_reward": reward,
+    }
+    for round_, reward in [(1, 1 / 3), (2, math.nan), (3, -1e-300)]
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    table = ProgressTable(tmp_path / "progress.csv", num_rounds=0)
+    for row in ROWS:
+        table.append(row)
+    return tmp_path / "progress.csv"
+
+
+def test_numbers_read_back_exactly(path):
+    assert [repr(row) for row in read_progress(path)] == [
+        repr({tag: float(value) for tag, value in row.items()}) for row in ROWS
+    ]
+
+
+def test_whole_numbers_have_no_point(path):
+    assert path.read_text().splitlines()[1].startswith("1,100,1.5,0.333")
+
+
+@pytest.mark.parametrize("num_lost", range(1, 80))
+def test_a_torn_last_line_is_repaired(path, num_lost):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-num_lost])
+    num_rows = len(read_progress(path))
+    assert num_rows < 3
+    table = ProgressTable(path, num_rounds=num_rows)
+    for row in ROWS[num_rows:]:
+        table.append(row)
+    assert path.read_bytes() == whole
+
+
+def test_rows_after_the_checkpoint_are_cut_off(path):
+    whole = path.read_bytes()
+    table = ProgressTable(path, num_rounds=1)
+    assert table.time_elapsed == 1.5
+    assert len(read_progress(path)) == 1
+    for row in ROWS[1:]:
+        table.append(row)
+    assert path.read_bytes() == whole
+
+
+def test_rows_are_kept_by_their_round_and_missing_ones_are_told(path, capsys):
+    """The row of the second round was lost: the third is still none of the first two."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:2] + lines[3:]))
+    table = ProgressTable(path, num_rounds=2)
+    assert [row["time/iterations"] for row in table.rows] == [1]
+    assert capsys.readouterr().err == f"duopoly: {path} lacks the rows of rounds 2\n"
+
+
+def test_a_table_that_cannot_be_read_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="cannot read"):
+        read_progress(tmp_path)
+
+
+def test_the_header_is_fixed_by_the_first_row(path):
+    ProgressTable(path, num_rounds=3).append({"eval/mean_reward": 2.0, "new/tag": 1.0})
+    last = read_progress(path)[-1]
+    assert set(last) == set(ROWS[0])
+    assert last["eval/mean_reward"] == 2.0
+    assert math.isnan(last["time/total_timesteps"])
+
+
+def test_a_full_disk_is_told(path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    table = ProgressTable(path, num_rounds=3)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DamageError, match=r"progress.csv \(\d+ bytes needed\): No space left"):
+        table.append(ROWS[0])
+
+
+def test_only_seconds_are_the_clocks():
+    assert is_clock("time/time_elapsed")
+    assert is_clock("time/fit_s")
+    assert not is_clock("time/total_timesteps")
+    assert not is_clock("time/iterations")
+    assert not is_clock("eval/mean_reward")
+
+
+def read_events(path):
+    accumulator = EventAccumulator(str(path))
+    accumulator.Reload()
+    tags = accumulator.Tags()["scalars"]
+    return {tag: [(e.step, e.value) for e in accumulator.Scalars(tag)] for tag in tags}
+
+
+def test_tensorboard_reads_the_events(tmp_path):
+    events = EventFile(tmp_path, first_step=1)
+    for row in ROWS:
+        events.write(row, row["time/total_timesteps"], 1.0)
+    events.close()
+    found = read_events(tmp_path)
+    assert found["time/time_elapsed"] == [(100, 1.5), (200, 2.5), (300, 3.5)]
+    assert found["eval/mean_reward"] == [(100, pytest.approx(1 / 3)), (300, 0.0)]
+
+
+def test_tensorboard_hides_what_a_resumed_run_repeats(tmp_path):
+    events = EventFile(tmp_path, first_step=1)
+    events.write({"a": 1.0}, 100, 1.0)
+    events.write({"a": 2.0}, 200, 1.0)
+    events.close()
+    events = EventFile(tmp_path, first_step=101)
+    events.write({"a": 3.0}, 200, 1.0)
+    events.close()
+    assert read_events(tmp_path)["a"] == [(100, 1.0), (200, 3.0)]
+
+
+def test_a_failing_event_file_is_told_once(tmp_path, capsys, monkeypatch):
+    events = EventFile(tmp_path, first_step=1)
+
+    def full(_event):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(events._writer, "write_event", full)
+    for row in ROWS:
+        events.write(row, row["time/total_timesteps"], 1.0)
+    events.close()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "No space left on device" in told
+
+
+def test_without_tensorboardx_there_are_no_events(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
+    events = EventFile(tmp_path, first_step=1)
+    events.write(ROWS[0], 100, 1.0)
+    events.close()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "tensorboardX" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_event_file_that_cannot_be_made_stops_nothing(tmp_path, capsys):
+    events = EventFile(tmp_path / "missing", first_step=1)
+    events.write(ROWS[0], 100, 1.0)
+    events.close()
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,43 @@
+"""What the terminal shows of a round."""
+
+import io
+import math
+
+from rich.console import Console
+
+from duopoly.runs.progress import describe, live_progress
+
+METRICS = {
+    "time/iterations": 3,
+    "time/total_timesteps": 8_000,
+    "time/time_elapsed": 65.0,
+    "eval/mean_reward": 12.34,
+    "eval/success_rate": math.nan,
+}
+
+
+def test_what_is_unknown_is_left_out():
+    line = describe(METRICS)
+    assert "8,000 steps" in line
+    assert "return      12.3" in line
+    assert line.endswith("1:05")
+    assert "success" not in line
+    assert "success   50%" not in describe(METRICS)
+    assert "success  50%" in describe({**METRICS, "eval/success_rate": 0.5})
+
+
+def test_without_a_terminal_a_line_per_round():
+    out = io.StringIO()
+    with live_progress("pal", 0, 10_000, Console(file=out)) as tell:
+        tell(METRICS)
+        tell(METRICS)
+    assert out.getvalue() == 2 * (describe(METRICS) + "\n")
+
+
+def test_in_a_terminal_a_bar_below():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with live_progress("pal Hopper-v5", 0, 10_000, console) as tell:
+        tell(METRICS)
+    assert describe(METRICS) in out.getvalue()
+    assert "8,000 of 10,000 steps" in out.getvalue()

@@ -1,0 +1,194 @@
+"""A run directory belongs to one run, and to one process at a time."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from duopoly.runs import provenance
+from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.identity import Identity
+from duopoly.runs.rundir import RunDirectory, claim, locked, run_directory
+from duopoly.settings import ModelSettings, Settings
+from duopoly.world.perturb import Change
+
+IDENTITY = Identity("Hopper-v5", "pal", 3, 1_000, Settings())
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    return run_directory(tmp_path, "Hopper-v5", "pal", 3)
+
+
+def begin(run: RunDirectory, identity: Identity = IDENTITY, *, resume: bool = False) -> None:
+    with locked(run):
+        claim(run, identity, resume=resume)
+
+
+def test_path_follows_from_what_is_run(tmp_path):
+    run = run_directory(tmp_path, "Hopper-v5", "pal", 3)
+    assert run.path == tmp_path / "Hopper-v5" / "pal" / "seed_3"
+
+
+@pytest.mark.parametrize("task", ["../../etc", "a/b", "/abs", "..", "", "a\0b", "x" + "\n"])
+def test_a_task_name_cannot_leave_the_root(task, tmp_path):
+    path = run_directory(tmp_path, task, "pal", 0).path
+    assert path.parent.parent.parent == tmp_path
+    assert path.resolve().is_relative_to(tmp_path.resolve())
+
+
+def test_identity_is_read_back(run):
+    begin(run)
+    assert run.read_identity() == IDENTITY
+
+
+def test_a_changing_world_is_part_of_the_identity(run):
+    changing = dataclasses.replace(IDENTITY, perturb=(Change("wind", 10), Change("rain", 20)))
+    begin(run, changing)
+    assert run.read_identity() == changing
+    assert json.loads(run.settings.read_text())["perturb"] == ["wind@10", "rain@20"]
+    with pytest.raises(UsageError, match=r"different run: perturb is \['wind@10', .* \[\] here"):
+        begin(run, resume=True)
+
+
+def test_an_occupied_directory_is_refused_without_resume(run):
+    begin(run)
+    with pytest.raises(UsageError, match=r"already holds a run: continue it with --resume"):
+        begin(run)
+    begin(run, resume=True)
+
+
+def test_resume_begins_a_run_where_there_is_none(run):
+    begin(run, resume=True)
+    assert run.read_identity() == IDENTITY
+
+
+def test_a_foreign_directory_is_never_resumed(run):
+    run.path.mkdir(parents=True)
+    (run.path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"is not a run"):
+        begin(run, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "Reacher7DOF"}, "task is Hopper-v5 there, Reacher7DOF here"),
+        ({"algorithm": "mal"}, "algorithm is pal there, mal here"),
+        ({"seed": 4}, "seed is 3 there, 4 here"),
+        ({"steps": 999}, "steps is 1000 there, 999 here"),
+        (
+            {"settings": Settings(model=ModelSettings(batch_size=7))},
+            "settings.model.batch_size is 200 there, 7 here",
+        ),
+    ],
+)
+def test_resume_refuses_a_different_run(run, change, message):
+    begin(run)
+    with pytest.raises(UsageError, match=message):
+        begin(run, dataclasses.replace(IDENTITY, **change), resume=True)
+    assert run.read_identity() == IDENTITY
+
+
+def test_a_run_may_be_extended(run):
+    begin(run)
+    longer = dataclasses.replace(IDENTITY, steps=2_000)
+    begin(run, longer, resume=True)
+    assert run.read_identity() == longer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "NaN",
+        "3" * 10_000,
+        "[" * 100_000,
+        '{"format": 2}',
+        '{"format": 3, "format": 3}',
+        '{"format": 3, "task": "x"}',
+        "\xff",
+        '!!python/object/apply:os.system ["touch canary"]',
+        '{"_target_": "os.system"}',
+    ],
+)
+def test_a_damaged_record_is_one_line(run, text):
+    begin(run)
+    run.settings.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DamageError, match=str(run.settings)) as told:
+        run.read_identity()
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("seed", "3"), ("seed", True), ("steps", 1.5), ("task", None)]
+)
+def test_a_record_of_other_types_is_refused(run, field, value):
+    begin(run)
+    record = json.loads(run.settings.read_text())
+    run.settings.write_text(json.dumps({**record, field: value}))
+    with pytest.raises(DamageError, match=f"{field} = "):
+        run.read_identity()
+
+
+def test_a_linked_record_is_refused(run, tmp_path):
+    begin(run)
+    elsewhere = tmp_path / "elsewhere.json"
+    run.settings.rename(elsewhere)
+    run.settings.symlink_to(elsewhere)
+    with pytest.raises(DamageError, match="cannot be read"):
+        run.read_identity()
+
+
+def test_a_second_process_is_kept_out_until_the_first_one_dies(run):
+    code = (
+        "import sys, time, pathlib\n"
+        "from duopoly.runs.rundir import RunDirectory, locked\n"
+        f"with locked(RunDirectory(pathlib.Path({str(run.path)!r}))):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, close_fds=False
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=f"in use by process {holder.pid}"):
+            begin(run)
+        holder.kill()
+    begin(run)
+    assert run.lock.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write to"):
+        begin(run_directory(tmp_path / "file", "Hopper-v5", "pal", 0))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "\x00"])
+def test_a_bad_record_of_versions_is_a_warning(run, text, capsys):
+    begin(run)
+    run.versions.write_text(text)
+    provenance.record(run)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "versions.json" in told
+    provenance.record(run)
+    assert capsys.readouterr().err == ""
+
+
+def test_status_tells_what_is_going_on(run):
+    begin(run)
+    run.write_status("stopped", 3, 120, "SIGTERM")
+    status = json.loads(run.status.read_text())
+    assert status["state"] == "stopped"
+    assert (status["round"], status["env_steps"]) == (3, 120)
+    assert (status["pid"], status["message"]) == (os.getpid(), "SIGTERM")
+    assert status["peak_rss_mib"] > 10

@@ -1,0 +1,106 @@
+"""A run small enough to train in seconds, and fixtures made from it."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from duopoly.cli.actions import train_in
+from duopoly.runs.identity import Identity
+from duopoly.runs.rundir import RunDirectory, run_directory
+from duopoly.settings import (
+    CollectionSettings,
+    Effort,
+    EvaluationSettings,
+    ImaginationSettings,
+    ModelSettings,
+    PolicySettings,
+    Settings,
+    ValueSettings,
+)
+
+TASK = "InvertedPendulum-v5"
+
+TINY = Settings(
+    collection=CollectionSettings(initial_steps=60, steps_per_round=40),
+    model=ModelSettings(
+        num_members=2,
+        hidden=(8,),
+        epochs=Effort(1, 1, 2),
+        batch_size=16,
+        window=80,
+        capacity=200,
+    ),
+    imagination=ImaginationSettings(num_rollouts=4, horizon=5),
+    policy=PolicySettings(
+        hidden=(4,),
+        steps=Effort(1, 1, 1),
+        fisher_samples=20,
+        cg_iterations=3,
+        value=ValueSettings(hidden=(4,), batch_size=10, epochs=1),
+    ),
+    evaluation=EvaluationSettings(num_episodes=2, gap_steps=0),
+)
+
+
+@pytest.fixture(scope="session")
+def identity() -> Identity:
+    """PAL on the pendulum, for four rounds."""
+    return Identity(TASK, "pal", 0, 180, TINY)
+
+
+@pytest.fixture(scope="session")
+def finished_run(identity, tmp_path_factory) -> RunDirectory:
+    """A run that was trained to its end; not to be changed."""
+    run = run_directory(tmp_path_factory.mktemp("runs"), TASK, "pal", 0)
+    train_in(run, identity, resume=False)
+    return run
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory):
+    """Starts ``python -m duopoly`` in a process of its own; compiled code is shared."""
+    cache = tmp_path_factory.mktemp("compiled")
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+    def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "duopoly", *words],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            close_fds=False,  # spares a fork, of which JAX would warn
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """`TINY` as typed on the command line."""
+    words = []
+    for name, value in _leaves(TINY):
+        if value is False:
+            continue  # a switch that is not thrown
+        values = value if isinstance(value, tuple) else (value,)
+        words += ["--" + name.replace("_", "-"), *map(str, values)]
+    return words
+
+
+def _leaves(record: object, prefix: str = ""):
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
