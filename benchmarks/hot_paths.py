@@ -20,8 +20,8 @@ from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.imagine import imagine
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import natural_gradient_step
-from duopoly.policy.surrogate import Samples, log_probs, objective
+from duopoly.policy.gradient.natural_gradient import natural_gradient_step
+from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
 from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.types import Transitions
 

@@ -26,7 +26,7 @@ from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.networks import moments
 from duopoly.presets import preset
-from duopoly.types import Episode, Transitions
+from duopoly.types import Acted, Controller, Episode, Transitions
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import collect
 from duopoly.world.task import Task
@@ -36,19 +36,21 @@ NUM_ENV_STEPS = 5_000
 SEGMENTS, HORIZON = 200, 20
 
 
-class Drift:
-    """An episode's random actions, which drift: autoregressive, standard deviation 0.7."""
+def drift(num_actions: int) -> Controller:
+    """Returns random actions that drift: autoregressive within an episode, standard deviation 0.7.
 
-    def __init__(self, num_actions: int) -> None:
-        self._num_actions = num_actions
-        self._action: np.ndarray | None = None
+    Its memory is the last action, not a number before the first.
+    """
 
-    def __call__(self, obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Returns the next action."""
-        del obs
-        noise = 0.7 * rng.standard_normal(self._num_actions)
-        self._action = noise if self._action is None else 0.8 * self._action + 0.6 * noise
-        return self._action
+    def act(
+        _obs: np.ndarray, memory: np.ndarray | None, rng: np.random.Generator, _: bool
+    ) -> Acted:
+        assert memory is not None
+        noise = 0.7 * rng.standard_normal(num_actions)
+        action = noise if np.isnan(memory).any() else 0.8 * memory + 0.6 * noise
+        return Acted(action, action)
+
+    return Controller(act, np.full(num_actions, np.nan))
 
 
 def as_data(task: Task, episodes: list[Episode]) -> Transitions:
@@ -79,9 +81,7 @@ def compare(task: Task, seed: int) -> tuple[list[float], list[float]]:
     """Returns the errors with the task's structure and without it, on the same data."""
     env = task.make(None)
     num_env_steps = NUM_ENV_STEPS * task.action_repeat
-    episodes = collect(
-        env, task, lambda: Drift(task.spec.action_dim), num_env_steps, seed, 0
-    ).episodes
+    episodes = collect(env, task, drift(task.spec.action_dim), num_env_steps, seed, 0).episodes
     env.close()
     num_fitted = len(episodes) * 4 // 5
     if max(len(episode.action) for episode in episodes[num_fitted:]) < HORIZON:

@@ -10,8 +10,10 @@ import pytest
 
 import duopoly
 from duopoly.agent import MAL, PAL, Agent, Algorithm, _read_task, load_agent
+from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs import atomic, train
 from duopoly.runs.errors import DamageError, UsageError
+from duopoly.world.interaction import memoryless
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,8 @@ def saved(agent, tmp_path_factory):
 
 
 def weights(agent: Agent) -> list[np.ndarray]:
-    return [*agent.policy.weights, *agent.policy.biases, agent.policy.std]
+    policy = numpy_policy(agent.state.players.policy.policy)
+    return [*policy.weights, *policy.biases, policy.std]
 
 
 def test_a_run_directory_is_loaded_with_its_progress(agent, identity):
@@ -73,8 +76,7 @@ def test_what_is_not_finite_is_refused(agent, bad):
 
 def test_an_action_that_is_not_finite_is_never_returned(agent):
     broken = Agent(agent.task, agent.schedule, agent.settings, agent.seed, agent.state)
-    policy = dataclasses.replace(agent.policy, std=np.full(1, np.nan))
-    broken._copied = broken.state, policy
+    broken._prepared = broken.state, memoryless(lambda *_: np.full(1, np.nan))
     with pytest.raises(ValueError, match=r"action is not finite: \[nan\]"):
         broken.predict(np.zeros(4))
 

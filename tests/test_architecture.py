@@ -30,7 +30,7 @@ GAME = GROUND | PLAYERS | {"schedule", "equilibrium", "game"}
 FLOORS: dict[str, set[str]] = {
     "types": set(),
     "settings": set(),
-    "schedule": {"settings"},
+    "schedule": {"settings", "policy"},
     "networks": {"settings"},
     "world": GROUND,
     "model": GROUND,
@@ -60,6 +60,7 @@ MATHEMATICAL_STDLIB = {
     "functools",
     "itertools",
     "math",
+    "time",  # how long a planner thinks is observed where it thinks
 }
 MATHEMATICAL_IMPORTS = MATHEMATICAL_LIBRARIES | MATHEMATICAL_STDLIB | {"typing", "duopoly"}
 

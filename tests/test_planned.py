@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from duopoly.agent import PAL, PETS, Agent
+from duopoly.agent import PAL, PETS, Agent, _read_memory
 from duopoly.cli import main as cli
 from duopoly.cli.actions import train_in
-from duopoly.game.planned import read_plans
-from duopoly.runs.errors import UsageError
+from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import PlannerSettings, SettingsError
 
@@ -68,7 +67,8 @@ def test_a_batch_is_planned_row_by_row(agent):
 
 def test_only_the_rows_where_an_episode_begins_are_emptied():
     plans = np.arange(12, dtype=np.float32).reshape(4, 3, 1) + 1.0
-    read = read_plans(plans, np.array([False, True, False, True]), (4,), EMPTY)
+    read = _read_memory(plans, np.array([False, True, False, True]), (4,), EMPTY)
+    assert read is not None
     np.testing.assert_array_equal(read[[0, 2]], plans[[0, 2]])
     assert not read[[1, 3]].any()
 
@@ -85,16 +85,12 @@ def test_other_shapes_are_refused(agent, state, episode_start, message):
         agent.predict(OBS, state, episode_start)
 
 
-def test_a_planner_has_no_copy_of_a_policy(agent):
-    with pytest.raises(UsageError, match="improver = cem: a planner has no policy of its own"):
-        _ = agent.policy
-
-
 def test_before_the_first_fit_it_acts_by_its_initial_policy(agent, identity):
     fresh = PETS(identity.task, seed=0, settings=agent.settings)
     action, state = fresh.predict(OBS[0], "kept", deterministic=True)
     assert state == "kept"
-    np.testing.assert_allclose(action, agent.task.spec.to_env_units(fresh.policy.mean(OBS[0])))
+    mean = numpy_policy(fresh.state.players.policy.policy).mean(OBS[0])
+    np.testing.assert_allclose(action, agent.task.spec.to_env_units(mean))
 
 
 def test_an_agent_of_a_senseless_combination_is_refused(agent, identity):

@@ -17,19 +17,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, final
 
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 
 from duopoly import schedule as schedules
-from duopoly.game.acting import Actor, plan_action
-from duopoly.game.moves import actor
-from duopoly.game.planned import plan_rows, read_plans
+from duopoly.game.moves import controller_of
 from duopoly.game.play import Round, play
 from duopoly.game.state import Game, GameState, start
-from duopoly.game.views import practice_world
-from duopoly.policy.gaussian import NumpyPolicy, numpy_policy
-from duopoly.policy.plan import empty_plan
+from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
 from duopoly.runs import atomic, checkpoint, snapshot
 from duopoly.runs.errors import UsageError
@@ -39,6 +35,7 @@ from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.train import clocked
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
+from duopoly.types import Controller
 from duopoly.world.changing import names_of, task_after
 from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.perturb import Change, read_changes
@@ -74,7 +71,7 @@ class Agent:
         self.state = state
         self.perturb = read_changes(perturb, names_of(task), task.name)
         self._counted_from = 0
-        self._copied = state, numpy_policy(state.players.policy.policy)
+        self._prepared = state, controller_of(self._game, state.players)
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -88,32 +85,22 @@ class Agent:
         return task_after(self.task, self.perturb, self.state.env_steps)
 
     @property
-    def policy(self) -> NumpyPolicy:
-        """A copy of the policy's numbers that needs no JAX; made once per state.
-
-        Raises:
-            UsageError: a planner has none.
-        """
-        if self.plans:
-            raise UsageError(
-                f"improver = {self.settings.policy.improver}: a planner has no policy of its own; "
-                "act by `predict`"
-            )
-        state, copy = self._copied
-        if state is not self.state:
-            copy = numpy_policy(self.state.players.policy.policy)
-            self._copied = self.state, copy
-        return copy
+    def player(self) -> PolicyPlayer:
+        """The policy player: how it improves and acts."""
+        return self._game.player
 
     @property
-    def plans(self) -> bool:
-        """Whether every action is planned in the model, once there is one."""
-        return self.settings.policy.plans and int(self.state.players.model.num_fits) > 0
+    def controller(self) -> Controller:
+        """How the policy acts, in an episode as in `predict`; made once per state."""
+        state, controller = self._prepared
+        if state is not self.state:
+            controller = controller_of(self._game, self.state.players)
+            self._prepared = self.state, controller
+        return controller
 
-    def actor(self, *, deterministic: bool) -> Actor:
-        """Returns the policy player as it acts in whole episodes."""
-        game = Game(self.task, self.settings, self.seed)
-        return actor(game, self.state.players, deterministic=deterministic)
+    @property
+    def _game(self) -> Game:
+        return Game(self.task, self.settings, self.seed, self.schedule.leader)
 
     def learn(
         self,
@@ -175,36 +162,15 @@ class Agent:
         """
         spec = self.task.spec
         array = _read_obs(obs, spec.obs_dim, self.task.name)
-        if self.plans:
-            action, state = self._plan(array, state, episode_start, deterministic)
-        else:
-            policy = self.policy
-            action = policy.mean(array) if deterministic else policy.sample(array, self._rng)
+        controller = self.controller
+        memory = _read_memory(state, episode_start, array.shape[:-1], controller.memory)
+        action, memory, _ = controller.act(array, memory, self._rng, deterministic)
         if not np.isfinite(action).all():
             raise ValueError(f"the policy's action is not finite: {action}")
-        return spec.to_env_units(action.astype(np.float32)), state
-
-    def _plan(
-        self, obs: np.ndarray, state: Any, episode_start: np.ndarray | None, deterministic: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The planned action in policy units for each observation, and the plans' rests."""
-        game = Game(self.task, self.settings, self.seed)
-        world = practice_world(game, self.state.players)
-        empty = empty_plan(self.task.spec.action_dim, self.settings.policy.planner)
-        ahead = read_plans(state, episode_start, obs.shape[:-1], np.asarray(empty))
-
-        def plan_one(obs: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            action, rest, _ = plan_action(
-                self._rng,
-                world,
-                obs,
-                jnp.asarray(ahead),
-                self.settings,
-                deterministic=deterministic,
-            )
-            return action, np.asarray(rest)
-
-        return plan_rows(plan_one, obs, ahead)
+        return (
+            spec.to_env_units(action.astype(np.float32)),
+            state if controller.memory is None else memory,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the agent as a directory: settings, and one checkpoint with all it has learned.
@@ -363,6 +329,34 @@ def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
             f"observation is not finite or beyond belief: component {where} is {array[where]}"
         )
     return array
+
+
+def _read_memory(
+    state: Any,
+    episode_start: np.ndarray | None,
+    batch: tuple[int, ...],
+    empty: Float[np.ndarray, "*shape"] | None,
+) -> Float[np.ndarray, "*batch_and_shape"] | None:
+    """Returns a controller's memory for each of a batch: ``state``, empty where an episode begins.
+
+    Raises:
+        ValueError: ``state`` or ``episode_start`` is of another shape.
+    """
+    if empty is None:
+        return None
+    shape = (*batch, *empty.shape)
+    if state is None:
+        return np.broadcast_to(empty, shape)
+    memory = np.asarray(state, empty.dtype)
+    if memory.shape != shape:
+        raise ValueError(f"state has shape {memory.shape}, expected {shape}: what predict returned")
+    if episode_start is None:
+        return memory
+    begins = np.asarray(episode_start, bool)
+    if begins.size not in (1, *batch):
+        raise ValueError(f"episode_start has shape {begins.shape}, expected {batch or (1,)}")
+    begins = np.broadcast_to(begins.reshape(-1), batch) if batch else begins.reshape(())
+    return np.where(begins.reshape(*batch, *(1 for _ in empty.shape)), empty, memory)
 
 
 def _check_replaceable(target: RunDirectory) -> None:

@@ -8,6 +8,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
+from duopoly.policy.catalogue import PLAYERS
 from duopoly.settings import Degree, Settings, SettingsError
 
 AlgorithmName = Literal["pal", "mal", "gda", "br", "pets", "metrpo", "slbo"]
@@ -151,7 +152,7 @@ def check_players(schedule: Schedule, settings: Settings) -> None:
 
 def _check_planner(schedule: Schedule, settings: Settings) -> None:
     """Refuses a planner in small steps, or against another model than the one it acts in."""
-    if not settings.policy.plans:
+    if PLAYERS[settings.policy.improver].has_parameters:
         return
     at_once = any({Move.IMPROVE, Move.FIT} <= set(stage) for stage in schedule.stages)
     if schedule.leader is Leader.POLICY:
@@ -181,7 +182,7 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
             f"nobody leads in {schedule.name}, where each player answers the other's last move; "
             f"keep 'first_order', or play pal or mal"
         )
-    elif settings.policy.plans:
+    elif not PLAYERS[settings.policy.improver].has_parameters:
         reason = "a planner's answer cannot be differentiated; keep 'first_order'"
     elif settings.model.loss != "squared":
         reason = f"not implemented for model.loss = {settings.model.loss!r}; use 'squared'"

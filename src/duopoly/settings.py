@@ -8,15 +8,13 @@ import dataclasses
 import enum
 import math
 import typing
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 Activation = Literal["relu", "silu", "tanh"]
 Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
 LeaderGradient = Literal["first_order", "implicit", "unrolled"]
 LeaderSteps = Literal["first", "all"]
 Loss = Literal["squared", "likelihood"]
-
-PLANNERS: Final[tuple[Improver, ...]] = ("mppi", "cem")
 
 
 class SettingsError(ValueError):
@@ -258,11 +256,6 @@ class PolicySettings(_Checked):
     """Value function."""
     planner: PlannerSettings = PlannerSettings()
     """Planner."""
-
-    @property
-    def plans(self) -> bool:
-        """Whether every action is planned instead of drawn from a learned policy."""
-        return self.improver in PLANNERS
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,12 +16,16 @@ world and the model see it clipped to [-1, 1] (`clip_action`).
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+Metrics = dict[str, float]
+"""What is observed of a round, by name; NaN where it is not known."""
 
 
 def clip_action(action: Float[jax.Array, "*N act"]) -> Float[jax.Array, "*N act"]:
@@ -101,6 +105,8 @@ class Episode:
     terminated: bool
     truncated: bool
     num_env_steps: int
+    seen: tuple[Any, ...] = ()
+    """What the controller observed of each of its decisions."""
 
     @property
     def return_(self) -> float:
@@ -111,3 +117,30 @@ class Episode:
     def complete(self) -> bool:
         """Whether the episode ran to its end."""
         return self.terminated or self.truncated
+
+
+class Acted(NamedTuple):
+    """What a controller answers to one observation."""
+
+    action: Float[np.ndarray, "*batch act"]
+    """In policy units: [-1, 1] spans the action space, what lies outside is clipped."""
+    memory: Float[np.ndarray, "..."] | None
+    """What it wants to be given back with the next observation of the episode."""
+    seen: Any = None
+    """What was observed of the decision, never fed back."""
+
+
+ActFn = Callable[
+    [Float[np.ndarray, "*batch obs"], Float[np.ndarray, "..."] | None, np.random.Generator, bool],
+    Acted,
+]
+"""Of observations, the memory beside each, a source of noise, and whether to leave out the noise
+that explores."""
+
+
+class Controller(NamedTuple):
+    """How a policy player acts, in the real world as for a caller: a function and its memory."""
+
+    act: ActFn
+    memory: Float[np.ndarray, "..."] | None = None
+    """What an episode begins with, such as an empty plan; None: nothing is remembered."""

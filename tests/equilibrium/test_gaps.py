@@ -17,8 +17,10 @@ from duopoly.game import observe
 from duopoly.game.play import play
 from duopoly.model.imagine import Starts
 from duopoly.networks import Normaliser
-from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import PolicyState, init_policy_player
+from duopoly.policy.gaussian import GaussianPolicy, act_by, gaussian_controller
+from duopoly.policy.gradient.improve import PolicyState
+from duopoly.policy.gradient.player import NPG
+from duopoly.policy.player import Opponent, Spaces
 from duopoly.schedule import PAL
 from duopoly.types import Prediction, Transitions
 from duopoly.world.buffer import Buffer
@@ -30,14 +32,14 @@ KEY = jax.random.key(0)
 @pytest.fixture(scope="module")
 def data() -> Transitions:
     env = POINT.make(None)
-    player = init_policy_player(KEY, 3, 2, TINY.policy)
-    episodes = collect(env, POINT, lambda: numpy_policy(player.policy).sample, 200, 0, 0).episodes
+    player = NPG.init(KEY, Spaces(3, 2), TINY)
+    episodes = collect(env, POINT, gaussian_controller(player.policy), 200, 0, 0).episodes
     return Buffer.empty(3, 2, 1_000).add(episodes).latest(256)
 
 
 @pytest.fixture
 def player() -> PolicyState:
-    return init_policy_player(jax.random.key(1), 3, 2, TINY.policy)
+    return NPG.init(jax.random.key(1), Spaces(3, 2), TINY)
 
 
 def starts_of(data: Transitions) -> Starts:
@@ -115,14 +117,14 @@ def test_discrepancy_orders_distributions_by_their_distance() -> None:
 def test_visitation_in_the_real_world_itself_is_near_and_another_policy_far(
     data: Transitions,
 ) -> None:
-    policy = init_policy_player(KEY, 3, 2, TINY.policy).policy
+    policy = NPG.init(KEY, Spaces(3, 2), TINY).policy
     starts = Starts(data.obs, jnp.sum(data.first), data)
     initial = data.obs[jnp.argsort(~data.first)]
     starts = starts._replace(initial=initial)
     inputs = Normaliser.of(jnp.concatenate([data.obs, data.action], axis=1), data.valid)
 
-    def distance(policy: object) -> float:
-        rollouts = imagine_policy(KEY, policy, PerfectPoint(2), starts, TINY)
+    def distance(policy: GaussianPolicy) -> float:
+        rollouts = imagine_policy(KEY, act_by(policy), PerfectPoint(2), starts, TINY)
         return float(visitation_distance(KEY, data, rollouts, inputs, 200))
 
     far = dataclasses.replace(policy, log_std=policy.log_std - 3.0)
@@ -130,11 +132,12 @@ def test_visitation_in_the_real_world_itself_is_near_and_another_policy_far(
 
 
 def test_the_policy_gap_is_what_the_steps_gain(player: PolicyState, data: Transitions) -> None:
-    world, starts = PerfectPoint(2), starts_of(data)
+    world = PerfectPoint(2)
+    opponent = Opponent(world, starts_of(data))
     none = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=0))
     many = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=15))
-    assert float(policy_gap(KEY, player, world, world, starts, none)) == 0.0
-    assert float(policy_gap(KEY, player, world, world, starts, many)) > 1.0
+    assert float(policy_gap(KEY, NPG, player, world, opponent, none)) == 0.0
+    assert float(policy_gap(KEY, NPG, player, world, opponent, many)) > 1.0
 
 
 def test_real_return_counts_whole_episodes_to_the_horizon_of_imagination(
@@ -172,6 +175,6 @@ def test_measuring_changes_nothing() -> None:
 
 def test_mean_return_leaves_padding_out(data: Transitions, player: PolicyState) -> None:
     starts = starts_of(data)
-    rollouts = imagine_policy(KEY, player.policy, PerfectPoint(2), starts, TINY)
+    rollouts = imagine_policy(KEY, act_by(player.policy), PerfectPoint(2), starts, TINY)
     poisoned = rollouts._replace(reward=jnp.where(rollouts.valid, rollouts.reward, jnp.nan))
     assert float(mean_return(poisoned)) == float(mean_return(rollouts))

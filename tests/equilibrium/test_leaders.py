@@ -31,8 +31,10 @@ from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts, imagine
 from duopoly.networks import MLP, Normaliser
 from duopoly.policy.gaussian import log_prob
-from duopoly.policy.improve import PolicyState, init_policy_player
-from duopoly.policy.natural_gradient import flatten_policy
+from duopoly.policy.gradient.improve import PolicyState
+from duopoly.policy.gradient.natural_gradient import flatten_policy
+from duopoly.policy.gradient.player import NPG
+from duopoly.policy.player import Spaces
 from duopoly.settings import (
     ImaginationSettings,
     LeaderSettings,
@@ -304,7 +306,7 @@ def scene() -> Scene:
     ensemble = Ensemble(
         members, Normaliser.identity(3), Normaliser.identity(2), -bound, bound, (0, 1)
     )
-    player = doubled(init_policy_player(keys[2], 2, 1, SETTINGS.policy))
+    player = doubled(NPG.init(keys[2], Spaces(2, 1), SETTINGS))
     network = player.value.function.network
     last = jnp.asarray(rng.normal(size=network.layers[-1].weight.shape))
     player = eqx.tree_at(lambda p: p.value.function.network.layers[-1].weight, player, last)

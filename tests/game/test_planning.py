@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from probes import POINT, TINY
 
-from duopoly.game import moves
-from duopoly.game.moves import actor
+from duopoly.game.moves import controller_of
 from duopoly.game.play import Round, play
-from duopoly.game.state import Game
-from duopoly.policy import plan
-from duopoly.policy.gaussian import numpy_policy
+from duopoly.game.state import Game, start
+from duopoly.policy.gaussian import gaussian_controller, numpy_policy
+from duopoly.policy.planner import plan
 from duopoly.schedule import MAL, METRPO, PETS, Schedule
 from duopoly.settings import Improver, PlannerSettings, Settings
 from duopoly.types import Episode
-from duopoly.world.interaction import EpisodeSeed, collect, evaluate, run_episode
+from duopoly.world.interaction import EpisodeSeed, collect, evaluate, memoryless, run_episode
 
 SEED = 3
 ARENA = PlannerSettings(horizon=5, num_samples=24, num_iterations=2, num_elites=4)
@@ -41,13 +40,13 @@ def same(one: Episode, other: Episode) -> bool:
 
 
 def test_it_explores_by_the_initial_policy_until_there_is_a_model(rounds: list[Round]) -> None:
-    gaussian = moves.start(POINT, settings_of("cem"), SEED).players.policy.policy
-    sample = numpy_policy(gaussian).sample
-    episodes = collect(POINT.make(None), POINT, lambda: sample, 200, SEED, 0).episodes
+    gaussian = start(POINT, settings_of("cem"), SEED).players.policy.policy
+    sample = gaussian_controller(gaussian)
+    episodes = collect(POINT.make(None), POINT, sample, 200, SEED, 0).episodes
     expected = np.concatenate([episode.obs for episode in episodes])
     np.testing.assert_array_equal(rounds[0].state.buffer.obs[:200], expected)
     assert np.isnan(rounds[0].metrics["planner/return_mean"])
-    later = collect(POINT.make(None), POINT, lambda: sample, 60, SEED, 1).episodes
+    later = collect(POINT.make(None), POINT, sample, 60, SEED, 1).episodes
     fresh = rounds[1].state.buffer.action[200:260]
     assert not np.array_equal(fresh, np.concatenate([episode.action for episode in later]))
 
@@ -65,25 +64,23 @@ def test_a_round_tells_what_was_planned_and_leaves_the_policy_alone(
 
 
 def test_it_pushes_the_point_to_the_origin(rounds: list[Round]) -> None:
-    acting = actor(
-        Game(POINT, settings_of("cem"), SEED), rounds[-1].state.players, deterministic=True
-    )
-    episodes = evaluate(POINT.make(None), POINT, acting.new_policy, 10, SEED, 9).episodes
+    controller = controller_of(Game(POINT, settings_of("cem"), SEED), rounds[-1].state.players)
+    episodes = evaluate(POINT.make(None), POINT, controller, 10, SEED, 9).episodes
     # Pushing straight to the origin at full speed costs about 1.5 on average; random ones 20.
     assert np.mean([episode.return_ for episode in episodes]) > -4.0
-    assert len(acting.planned) == sum(len(episode.reward) for episode in episodes)
+    assert all(len(e.seen) == len(e.reward) and None not in e.seen for e in episodes)
 
 
 def test_an_episode_is_the_same_whatever_was_planned_before(rounds: list[Round]) -> None:
     arena, players = Game(POINT, settings_of("cem"), SEED), rounds[-1].state.players
-    acting = actor(arena, players, deterministic=False)
-    long = collect(POINT.make(None), POINT, acting.new_policy, 60, SEED, 7).episodes
-    again = actor(arena, players, deterministic=False).new_policy()
+    controller = controller_of(arena, players)
+    long = collect(POINT.make(None), POINT, controller, 60, SEED, 7).episodes
+    again = controller_of(arena, players)
     alone = run_episode(POINT.make(None), POINT, again, EpisodeSeed(SEED, "collect", 7, 1))
     assert isinstance(alone, Episode)
     assert same(alone, long[1])
     # Within an episode a plan is carried on: one that begins anew at each step acts otherwise.
-    forgetful = lambda obs, rng: acting.new_policy()(obs, rng)  # noqa: E731
+    forgetful = memoryless(lambda obs, rng: controller.act(obs, controller.memory, rng, False)[0])
     other = run_episode(POINT.make(None), POINT, forgetful, EpisodeSeed(SEED, "collect", 7, 1))
     assert isinstance(other, Episode)
     np.testing.assert_array_equal(alone.action[0], other.action[0])
@@ -95,8 +92,8 @@ def test_noise_explores_unless_deterministic(rounds: list[Round]) -> None:
     obs, players = np.array([0.2, 0.1, 3.0]), rounds[-1].state.players
 
     def action(settings: Settings, *, deterministic: bool) -> np.ndarray:
-        acting = actor(Game(POINT, settings, SEED), players, deterministic=deterministic)
-        return acting.new_policy()(obs, np.random.default_rng(0))
+        act, memory = controller_of(Game(POINT, settings, SEED), players)
+        return act(obs, memory, np.random.default_rng(0), deterministic).action
 
     quiet = action(settings_of("cem"), deterministic=True)
     np.testing.assert_array_equal(action(loud, deterministic=True), quiet)

@@ -11,12 +11,14 @@ from probes import POINT, TINY
 from duopoly.game import moves, observe
 from duopoly.game.knowledge import knowledge_of
 from duopoly.game.play import Round, play
-from duopoly.game.state import Game, GameState
+from duopoly.game.state import Game, GameState, Purpose, key_of, start
 from duopoly.game.views import fresh_data, recent_data, start_states
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
 from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import PolicyState, improve_policy, renew_inputs
+from duopoly.policy.gradient.improve import PolicyState, renew_inputs
+from duopoly.policy.gradient.player import NPG
+from duopoly.policy.player import Opponent
 from duopoly.schedule import (
     ALGORITHMS,
     BR,
@@ -34,7 +36,7 @@ from duopoly.schedule import (
 )
 from duopoly.settings import Degree, Improver, RobustnessSettings, Settings, SettingsError
 from duopoly.types import Transitions
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 
 SEED = 3
 
@@ -45,7 +47,7 @@ def play_rounds(schedule: Schedule, num_rounds: int) -> list[Round]:
 
 
 def keys_of_round(index: int) -> tuple[jax.Array, jax.Array]:
-    key = jax.random.fold_in(moves.key_of(SEED, moves.Purpose.ROUND), index)
+    key = jax.random.fold_in(key_of(SEED, Purpose.ROUND), index)
     return tuple(jax.random.split(key))
 
 
@@ -56,10 +58,9 @@ def improved_against(
     arena = Game(POINT, TINY, SEED)
     world = LearnedWorld(model.ensemble, knowledge_of(POINT))
     policy = renew_inputs(before.players.policy, recent_data(arena, after))
+    opponent = Opponent(world, start_states(arena, after))
     _, key = keys_of_round(index)
-    for key_step in jax.random.split(key, TINY.policy.steps.at(schedule.policy_effort)):
-        policy, _ = improve_policy(key_step, policy, world, start_states(arena, after), TINY)
-    return policy
+    return NPG.improve(key, policy, opponent, TINY.policy.steps.at(schedule.policy_effort), TINY)[0]
 
 
 def fitted_on(data: Transitions, before: GameState, schedule: Schedule, index: int) -> ModelState:
@@ -102,7 +103,7 @@ def test_whose_data_the_model_gets(schedule: Schedule, collects_with_new: bool) 
     collector = new if collects_with_new else old
     policy = numpy_policy(collector.players.policy.policy)
     env = POINT.make(None)
-    episodes = collect(env, POINT, lambda: policy.sample, 60, SEED, 1).episodes
+    episodes = collect(env, POINT, memoryless(policy.sample), 60, SEED, 1).episodes
     expected = np.concatenate([episode.obs for episode in episodes])
     fresh = new.buffer.obs[-new.buffer.num_fresh :]
     np.testing.assert_array_equal(fresh, expected)
@@ -134,7 +135,7 @@ def test_mal_optimises_then_collects_then_fits() -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
 def test_no_policy_moves_against_a_model_that_saw_no_data(schedule: Schedule) -> None:
     first = play_rounds(schedule, 1)[0]
-    untouched = moves.start(POINT, TINY, SEED).players.policy.policy.network
+    untouched = start(POINT, TINY, SEED).players.policy.policy.network
     fits_first = any(
         Move.FIT in early
         for early, late in itertools.combinations(schedule.stages, 2)

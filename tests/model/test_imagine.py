@@ -12,7 +12,7 @@ from duopoly.model.imagine import Starts, draw_starts, imagine
 from duopoly.policy.gaussian import init_policy, numpy_policy, sample
 from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.types import Transitions
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 
 KEY = jax.random.key(5)
 
@@ -21,7 +21,7 @@ def test_imagined_return_equals_real_return() -> None:
     policy = init_policy(jax.random.key(0), 3, 2, PolicySettings(hidden=(8,)))
     host = numpy_policy(policy)
     env = POINT.make(None)
-    episodes = collect(env, POINT, lambda: host.sample, 400, 0, 0).episodes
+    episodes = collect(env, POINT, memoryless(host.sample), 400, 0, 0).episodes
     complete = [episode for episode in episodes if episode.complete]
     assert any(episode.terminated for episode in complete)
     assert any(episode.truncated for episode in complete)

@@ -15,7 +15,9 @@ from duopoly.model.dynamics import LearnedWorld, robust_world
 from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble, predict
 from duopoly.model.imagine import Starts, imagine
 from duopoly.policy.gaussian import sample
-from duopoly.policy.improve import improve_policy, init_policy_player, sample_weights
+from duopoly.policy.gradient.improve import sample_weights
+from duopoly.policy.gradient.player import NPG
+from duopoly.policy.player import Opponent, Spaces
 from duopoly.settings import ModelSettings, RobustnessSettings, Settings
 from duopoly.types import Prediction, Transitions
 
@@ -69,7 +71,7 @@ def test_imagination_stops_where_the_members_disagree_too_much(
     np.testing.assert_array_equal(
         world(KEY, *places).truncated, disagreement(ensemble, *places) > limit
     )
-    policy = init_policy_player(KEY, 3, 2, TINY.policy).policy
+    policy = NPG.init(KEY, Spaces(3, 2), TINY).policy
     rollouts = imagine(KEY, lambda k, o: sample(k, policy, o), world, places[0], 6)
     ended = np.cumsum(rollouts.truncated | rollouts.terminated, axis=2) > 0
     assert 0 < ended[:, :, -2].sum() < ended[:, :, -2].size
@@ -93,7 +95,7 @@ def with_alpha(alpha: float) -> Settings:
 
 
 def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:
-    player = init_policy_player(KEY, 3, 2, TINY.policy)
+    player = NPG.init(KEY, Spaces(3, 2), TINY)
     obs = jnp.zeros((5, 3))
     rows, no = jnp.zeros(5), jnp.zeros(5, bool)
     data = Transitions(obs, jnp.zeros((5, 2)), rows, obs, no, no, jnp.asarray(5))
@@ -102,7 +104,7 @@ def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:
     def first_action_after(alpha: float) -> float:
         moved = player
         for key in jax.random.split(KEY, 5):
-            moved, _ = improve_policy(key, moved, Slopes(2), starts, with_alpha(alpha))
+            moved, _ = NPG.improve(key, moved, Opponent(Slopes(2), starts), 1, with_alpha(alpha))
         return float(moved.policy(obs[0])[0][0])
 
     # The mean gains by more of it; the second world, always the poorer, by less.
@@ -112,7 +114,7 @@ def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:
 
 
 def test_weights_follow_the_discounted_return_of_the_valid_steps() -> None:
-    policy = init_policy_player(KEY, 3, 2, TINY.policy).policy
+    policy = NPG.init(KEY, Spaces(3, 2), TINY).policy
     rollouts = imagine(
         KEY, lambda k, o: sample(k, policy, o), PerfectPoint(2), jnp.zeros((2, 1, 3)), 3
     )

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from duopoly.policy.gaussian import GaussianPolicy, init_policy
-from duopoly.policy.step import flatten_policy
-from duopoly.policy.surrogate import Samples, log_probs
+from duopoly.policy.gradient.step import flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, log_probs
 from duopoly.settings import PolicySettings
 
 

@@ -10,16 +10,16 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from duopoly.networks import Normaliser, rebase
-from duopoly.policy.foresight import (
+from duopoly.policy.gaussian import GaussianPolicy, kl_divergence, log_prob
+from duopoly.policy.gradient.foresight import (
     Foresight,
     lean,
     no_foresight,
     rebase_foresight,
     remember,
 )
-from duopoly.policy.gaussian import GaussianPolicy, kl_divergence, log_prob
-from duopoly.policy.step import flatten_policy
-from duopoly.policy.surrogate import Samples, surrogate
+from duopoly.policy.gradient.step import flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, surrogate
 from duopoly.settings import LeaderSettings, PolicySettings, Settings
 
 SETTINGS = Settings(policy=PolicySettings(cg_iterations=60, cg_damping=1e-2))

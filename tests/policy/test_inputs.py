@@ -8,14 +8,15 @@ import pytest
 
 from duopoly.networks import MLP, Normaliser, rebase
 from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import (
+from duopoly.policy.gradient.improve import (
     PolicyState,
     evaluate_value,
     fix_inputs,
-    init_policy_player,
     renew_inputs,
 )
-from duopoly.settings import PolicySettings, ValueSettings
+from duopoly.policy.gradient.player import NPG
+from duopoly.policy.player import Spaces
+from duopoly.settings import PolicySettings, Settings, ValueSettings
 from duopoly.types import Transitions
 
 SETTINGS = PolicySettings(hidden=(16, 16), value=ValueSettings(hidden=(16,)))
@@ -38,7 +39,9 @@ GOALS = seen(2, (0.8, 0.5, -1.0, 5.0), (0.9, 2.0, 0.0, 0.7))
 
 def player() -> PolicyState:
     """A policy and a value function that depend on every input."""
-    start = fix_inputs(init_policy_player(jax.random.key(0), 4, 2, SETTINGS, ANGLES), FALLS)
+    start = fix_inputs(
+        NPG.init(jax.random.key(0), Spaces(4, 2, ANGLES), Settings(policy=SETTINGS)), FALLS
+    )
     networks = [
         MLP(jax.random.key(seed), sizes, "tanh")
         for seed, sizes in ((1, (5, 16, 16, 2)), (2, (5, 16, 1)))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
-from duopoly.policy.natural_gradient import fisher_vector_product, natural_gradient_step
-from duopoly.policy.step import StepInfo, flatten_policy
-from duopoly.policy.surrogate import Samples, objective
+from duopoly.policy.gradient.natural_gradient import fisher_vector_product, natural_gradient_step
+from duopoly.policy.gradient.step import StepInfo, flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, objective
 from duopoly.settings import PolicySettings
 
 BONUS = 0.3

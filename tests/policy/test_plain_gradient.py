@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from duopoly.policy.gaussian import GaussianPolicy, numpy_policy
-from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
-from duopoly.policy.step import flatten_policy
-from duopoly.policy.surrogate import Samples, log_probs, objective
-from duopoly.settings import PolicySettings
+from duopoly.policy.gradient.plain_gradient import init_optimiser, plain_gradient_step
+from duopoly.policy.gradient.player import NPG, PG, TRPO
+from duopoly.policy.gradient.step import flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
+from duopoly.policy.player import Spaces
+from duopoly.settings import PolicySettings, Settings
 
 SETTINGS = PolicySettings(hidden=(5,), improver="pg", learning_rate=0.02)
 GOAL = np.array([0.4, -0.7])
@@ -87,9 +89,10 @@ def test_steps_are_those_of_adam_up_the_gradient(policy: GaussianPolicy, samples
         np.testing.assert_allclose(flatten_policy(policy)[0], expected, atol=2e-4)
 
 
-def test_only_plain_gradients_remember_anything(policy: GaussianPolicy) -> None:
-    for improver in ("npg", "trpo", "mppi", "cem"):
-        assert init_optimiser(policy, PolicySettings(improver=improver)) == ()
+def test_only_plain_gradients_remember_anything() -> None:
+    for player, remembers in ((NPG, False), (TRPO, False), (PG, True)):
+        state = player.init(jax.random.key(0), Spaces(3, 2), Settings())
+        assert bool(jax.tree.leaves(state.opt_state)) is remembers
 
 
 @pytest.mark.parametrize("advantage", [np.nan, np.inf])

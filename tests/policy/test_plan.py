@@ -11,16 +11,17 @@ from jaxtyping import Array, Float, Key
 from probes import LIMIT, TINY, PerfectPoint
 
 from duopoly.model.imagine import Dynamics
-from duopoly.policy.plan import (
+from duopoly.policy.planner.plan import (
     Search,
+    UpdateFn,
+    cem_update,
     draw_plans,
     empty_plan,
-    follow_elites,
-    follow_softmax,
+    mppi_update,
     plan,
     plan_returns,
 )
-from duopoly.settings import Improver, PlannerSettings, Settings
+from duopoly.settings import PlannerSettings, Settings
 from duopoly.types import Prediction
 
 KEY = jax.random.key(7)
@@ -28,8 +29,8 @@ PLANNER = PlannerSettings(horizon=6, num_samples=200, num_iterations=6, num_elit
 DISCOUNT = TINY.policy.discount
 
 
-def settings_of(improver: Improver, planner: PlannerSettings, alpha: float = 1.0) -> Settings:
-    policy = dataclasses.replace(TINY.policy, improver=improver, planner=planner)
+def settings_of(planner: PlannerSettings, alpha: float = 1.0) -> Settings:
+    policy = dataclasses.replace(TINY.policy, planner=planner)
     robustness = dataclasses.replace(TINY.robustness, cvar_alpha=alpha)
     return dataclasses.replace(TINY, policy=policy, robustness=robustness)
 
@@ -76,19 +77,19 @@ def known_returns(x: np.ndarray, horizon: int) -> tuple[float, float]:
     return best, idle
 
 
-@pytest.mark.parametrize(("improver", "tolerance"), [("cem", 0.02), ("mppi", 0.04)])
-def test_the_point_goes_to_the_origin_at_full_speed(improver: Improver, tolerance: float) -> None:
-    settings = settings_of(improver, PLANNER)
+@pytest.mark.parametrize(("update_fn", "tolerance"), [(cem_update, 0.02), (mppi_update, 0.04)])
+def test_the_point_goes_to_the_origin_at_full_speed(update_fn: UpdateFn, tolerance: float) -> None:
+    settings = settings_of(PLANNER)
     world = PerfectPoint(2)
     obs = jnp.array([1.0, -0.9, 3.0])
     ahead = empty_plan(2, PLANNER)
-    action, _, info = plan(KEY, world, obs, ahead, settings)
+    action, _, info = plan(KEY, world, obs, ahead, settings, update_fn)
     np.testing.assert_allclose(action, [-1.0, 1.0], atol=0.15)
     best, idle = known_returns(np.array([1.0, -0.9]), PLANNER.horizon)
     assert best - tolerance * (best - idle) < float(info.return_) <= best + 1e-4
     earned = 0.0
     for time, key in enumerate(jax.random.split(KEY, 8)):
-        action, ahead, _ = plan(key, world, obs, ahead, settings)
+        action, ahead, _ = plan(key, world, obs, ahead, settings, update_fn)
         told = world(key, *(jnp.broadcast_to(x, (2, 1, len(x))) for x in (obs, action)))
         obs, earned = told.next_obs[0, 0], earned + DISCOUNT**time * float(told.reward[0, 0])
     best, idle = known_returns(np.array([1.0, -0.9]), 8)
@@ -98,7 +99,7 @@ def test_the_point_goes_to_the_origin_at_full_speed(improver: Improver, toleranc
 def test_the_cliff_is_not_walked_over_unless_that_pays() -> None:
     # At the edge the world ends; beyond it nothing is earned, and here each step costs.
     start = jnp.array([1.9, 0.0, 3.0])
-    settings = settings_of("cem", PLANNER)
+    settings = settings_of(PLANNER)
     plans = jnp.zeros((2, PLANNER.horizon, 2)).at[1, :, 0].set(1.0)
     stay, jump = plan_returns(KEY, PerfectPoint(1), start, plans, settings)
     np.testing.assert_allclose(jump, -((LIMIT + 0.3) ** 2), rtol=1e-5)
@@ -131,20 +132,20 @@ def test_returns_are_those_of_a_loop(end: int, cut: int, alpha: float) -> None:
         strange(reward, end, cut),
         jnp.zeros(1),
         jnp.asarray(plans, jnp.float32),
-        settings_of("cem", PLANNER, alpha),
+        settings_of(PLANNER, alpha),
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("improver", ["cem", "mppi"])
-def test_the_bad_member_is_avoided_where_the_worst_case_counts(improver: Improver) -> None:
+@pytest.mark.parametrize("update_fn", [cem_update, mppi_update])
+def test_the_bad_member_is_avoided_where_the_worst_case_counts(update_fn: UpdateFn) -> None:
     # One member pays 3 for a push, the other takes 1: the mean says push, the worst case do not.
     world = strange(np.stack([np.full(6, 3.0), np.full(6, -1.0)]))
     pushes = {
         alpha: float(
             plan(
                 KEY, world, jnp.zeros(1), empty_plan(1, PLANNER),
-                settings_of(improver, PLANNER, alpha),
+                settings_of(PLANNER, alpha), update_fn,
             )[0][0]
         )
         for alpha in (1.0, 0.5)
@@ -153,23 +154,24 @@ def test_the_bad_member_is_avoided_where_the_worst_case_counts(improver: Improve
     assert abs(pushes[0.5]) < 0.15
 
 
-@pytest.mark.parametrize("improver", ["cem", "mppi"])
-def test_the_rest_of_a_plan_starts_the_next_one(improver: Improver) -> None:
+@pytest.mark.parametrize("update_fn", [cem_update, mppi_update])
+def test_the_rest_of_a_plan_starts_the_next_one(update_fn: UpdateFn) -> None:
     narrow = dataclasses.replace(PLANNER, initial_std=1e-3)
-    settings = settings_of(improver, narrow)
+    settings = settings_of(narrow)
     previous = jnp.asarray(np.linspace(-0.9, 0.9, 12).reshape(6, 2), jnp.float32)
     obs = jnp.array([0.5, 0.5, 3.0])
-    action, rest, _ = plan(KEY, PerfectPoint(2), obs, previous, settings)
+    action, rest, _ = plan(KEY, PerfectPoint(2), obs, previous, settings, update_fn)
     np.testing.assert_allclose(action, previous[0], atol=2e-2)
     np.testing.assert_allclose(rest[:-1], previous[1:], atol=2e-2)
     np.testing.assert_array_equal(rest[-1], 0.0)
 
 
 def test_the_key_decides_everything() -> None:
-    settings = settings_of("cem", PLANNER)
+    settings = settings_of(PLANNER)
     obs, ahead = jnp.array([1.0, -0.9, 3.0]), empty_plan(2, PLANNER)
     one, same, other = (
-        plan(key, PerfectPoint(2), obs, ahead, settings)[1] for key in (KEY, KEY, jax.random.key(1))
+        plan(key, PerfectPoint(2), obs, ahead, settings, cem_update)[1]
+        for key in (KEY, KEY, jax.random.key(1))
     )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -200,23 +202,23 @@ def test_updates_are_those_worked_by_hand(broken: int) -> None:
     good = np.arange(broken, 20)
 
     best = good[np.argsort(score[good])[-4:]]
-    elites = follow_elites(search, *given)
+    elites = cem_update(search, *given)
     np.testing.assert_allclose(elites.mean, plans[best].mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(elites.std, plans[best].std(axis=0), atol=1e-5)
 
     weight = np.exp(score[good] / (0.5 * score[good].std()))
     weight /= weight.sum()
-    softmax = follow_softmax(search, *given)
+    softmax = mppi_update(search, *given)
     expected = np.tensordot(weight, plans[good], 1)
     np.testing.assert_allclose(softmax.mean, expected, atol=1e-5)
     np.testing.assert_array_equal(softmax.std, search.std)
 
 
-@pytest.mark.parametrize("improver", ["cem", "mppi"])
-def test_a_world_without_finite_returns_gives_no_action(improver: Improver) -> None:
+@pytest.mark.parametrize("update_fn", [cem_update, mppi_update])
+def test_a_world_without_finite_returns_gives_no_action(update_fn: UpdateFn) -> None:
     world = strange(np.full((2, 6), np.nan))
     action, _, _ = plan(
-        KEY, world, jnp.zeros(1), empty_plan(1, PLANNER), settings_of(improver, PLANNER)
+        KEY, world, jnp.zeros(1), empty_plan(1, PLANNER), settings_of(PLANNER), update_fn
     )
     assert np.isnan(action).all()
 
@@ -229,7 +231,7 @@ def test_particles_average_over_a_random_world() -> None:
             jnp.std(
                 plan_returns(
                     KEY, world, jnp.zeros(1), plans,
-                    settings_of("cem", dataclasses.replace(PLANNER, num_particles=particles)),
+                    settings_of(dataclasses.replace(PLANNER, num_particles=particles)),
                 )
             )
         )

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from duopoly.policy.gaussian import GaussianPolicy, numpy_policy
-from duopoly.policy.natural_gradient import natural_gradient_step
-from duopoly.policy.step import StepInfo, flatten_policy
-from duopoly.policy.surrogate import Samples, objective
-from duopoly.policy.trust_region import SHRINKAGE, trust_region_step
+from duopoly.policy.gradient.natural_gradient import natural_gradient_step
+from duopoly.policy.gradient.step import StepInfo, flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, objective
+from duopoly.policy.gradient.trust_region import SHRINKAGE, trust_region_step
 from duopoly.settings import PolicySettings
 
 SETTINGS = PolicySettings(hidden=(5,), initial_log_std=-0.3, cg_iterations=30, cg_damping=1e-2)

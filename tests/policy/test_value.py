@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from duopoly.policy.value import ValueState, explained_variance, fit_value, init_value, rescale
+from duopoly.policy.gradient.value import (
+    ValueState,
+    explained_variance,
+    fit_value,
+    init_value,
+    rescale,
+)
 from duopoly.settings import ValueSettings
 
 SETTINGS = ValueSettings(hidden=(32,), batch_size=100, epochs=100, learning_rate=1e-2)

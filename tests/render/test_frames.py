@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from duopoly.render import frames as render
+from duopoly.world.interaction import memoryless
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
@@ -28,7 +29,7 @@ def film(name: str) -> tuple[Task, render.Film]:
     task = get_task(name)
     still = np.zeros(task.spec.action_dim)
     return task, render.render_episodes(
-        task, lambda: lambda obs, rng: still, 0, height=60, width=80
+        task, memoryless(lambda obs, rng: still), 0, height=60, width=80
     )
 
 
@@ -54,7 +55,9 @@ def test_a_film_never_exceeds_thirty_frames_a_second(fps: int, shown: int) -> No
         return env
 
     fast = dataclasses.replace(task, make=make)
-    movie = render.render_episodes(fast, lambda: lambda obs, rng: np.zeros(1), 0, height=6, width=8)
+    movie = render.render_episodes(
+        fast, memoryless(lambda obs, rng: np.zeros(1)), 0, height=6, width=8
+    )
     assert movie.fps == shown
 
 
@@ -113,4 +116,4 @@ def test_a_broken_film_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_world_without_mujoco_is_refused() -> None:
     task = Task("Bare", "", lambda _: gym.Env(), horizon=5)
     with pytest.raises(render.RenderError, match="Bare is not simulated by MuJoCo"):
-        render.render_episodes(task, lambda: lambda obs, rng: np.zeros(1), 0)
+        render.render_episodes(task, memoryless(lambda obs, rng: np.zeros(1)), 0)

@@ -6,6 +6,7 @@ import pytest
 
 from duopoly.cli.main import main
 from duopoly.render import picture
+from duopoly.world.interaction import memoryless
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
@@ -36,7 +37,7 @@ def frame_after(task: Task, num_actions: int) -> np.ndarray:
 
 def test_moments_are_spread_from_reset_to_end():
     task = get_task("Reacher7DOF")
-    moments = render.render_moments(task, lambda: push, 0, 3, (12, 16))
+    moments = render.render_moments(task, memoryless(push), 0, 3, (12, 16))
     assert [num_actions for num_actions, _ in moments] == [0, 25, 50]
     for num_actions, frame in moments:
         np.testing.assert_array_equal(frame, frame_after(task, num_actions))
@@ -44,7 +45,7 @@ def test_moments_are_spread_from_reset_to_end():
 
 def test_one_moment_is_reset():
     task = get_task("Reacher7DOF")
-    ((num_actions, frame),) = render.render_moments(task, lambda: push, 0, 1, (12, 16))
+    ((num_actions, frame),) = render.render_moments(task, memoryless(push), 0, 1, (12, 16))
     assert num_actions == 0
     np.testing.assert_array_equal(frame, frame_after(task, 0))
 

@@ -52,8 +52,7 @@ def test_pal_hops() -> None:
 )  # fmt: skip
 def test_known_functions_hold_where_a_trained_policy_goes(name: str) -> None:
     agent = duopoly.PAL(name, seed=0).learn(12_000)
-    acts = agent.actor(deterministic=False).new_policy
-    report = check_task(agent.task, 10_000, new_policy=acts)
+    report = check_task(agent.task, 10_000, controller=agent.controller)
     # The double pendulum's tip follows from its angles to 1e-4 m only: docs/deviations.md.
     near = {f"compute_fn, component {i}" for i in (9, 10)} if "Double" in name else set()
     assert report.num_actions >= 5_000

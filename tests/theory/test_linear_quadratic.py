@@ -14,8 +14,8 @@ from duopoly.model.fit import ModelState, fit_model
 from duopoly.model.imagine import imagine
 from duopoly.networks import MLP, Normaliser
 from duopoly.policy.gaussian import GaussianPolicy, sample
-from duopoly.policy.natural_gradient import natural_gradient_step
-from duopoly.policy.surrogate import Samples, log_probs, objective
+from duopoly.policy.gradient.natural_gradient import natural_gradient_step
+from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
 from duopoly.settings import ModelSettings, PolicySettings
 from duopoly.theory import linear_quadratic as lq
 from duopoly.theory.linear_quadratic import LinearPolicy, LinearWorld

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from duopoly.types import Episode
 from duopoly.world import registration
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import VARIANTS, canonical_name, get_task
 from duopoly.world.tasks.dclaw_turn import LAST_ACTION, POSE, QPOS, QVEL, TARGET_ERROR
@@ -34,7 +34,7 @@ def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # n
 def episodes() -> list[Episode]:
     def play(seed: int) -> list[Episode]:
         return collect(
-            TASK.make(None), TASK, lambda: random_policy, NUM_STEPS // 2, seed, 0
+            TASK.make(None), TASK, memoryless(random_policy), NUM_STEPS // 2, seed, 0
         ).episodes
 
     with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock

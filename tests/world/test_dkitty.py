@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from duopoly.types import Episode
 from duopoly.world import registration
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import VARIANTS, canonical_name, get_task
 from duopoly.world.tasks.dkitty_env import (
@@ -50,7 +50,7 @@ def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # n
 def episodes() -> list[Episode]:
     def play(seed: int) -> list[Episode]:
         return collect(
-            TASK.make(None), TASK, lambda: random_policy, NUM_STEPS // 2, seed, 0
+            TASK.make(None), TASK, memoryless(random_policy), NUM_STEPS // 2, seed, 0
         ).episodes
 
     with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
@@ -206,7 +206,7 @@ def test_each_bonus_is_paid(
 
 def test_the_quirks_can_be_switched_off() -> None:
     task = orient_task("plain", "random", robel_quirks=False)
-    played = collect(task.make(None), task, lambda: random_policy, 60, 0, 0).episodes
+    played = collect(task.make(None), task, memoryless(random_policy), 60, 0, 0).episodes
     obs, action, next_obs, reward = transitions(played)
     assert task.reward_fn is not None
     assert TASK.reward_fn is not None

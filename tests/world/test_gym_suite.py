@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from transitions import Rhythm, disagreement, join, play, uniform
 
 from duopoly.types import Episode
-from duopoly.world.interaction import EpisodeSeed, collect, evaluate, run_episode
+from duopoly.world.interaction import EpisodeSeed, collect, evaluate, memoryless, run_episode
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import TASK_NAMES, get_task
 from duopoly.world.tasks.pendulums import DOUBLE, POLE, TIP, place_tip
@@ -133,7 +133,7 @@ def test_the_tip_is_computed_from_angles_off_the_unit_circle_too() -> None:
 def test_constant_components_never_change_within_an_episode(name: str) -> None:
     task = get_task(name)
     policy = Rhythm(task.spec.action_dim)
-    for episode in evaluate(task.make(None), task, lambda: policy, 3, 0, 0).episodes:
+    for episode in evaluate(task.make(None), task, memoryless(policy), 3, 0, 0).episodes:
         fixed = episode.next_obs[:, task.constant]
         np.testing.assert_array_equal(
             fixed, np.broadcast_to(episode.obs[0, task.constant], fixed.shape)
@@ -171,7 +171,7 @@ def test_success_is_standing_to_the_end_where_the_robot_can_fall() -> None:
     assert {name for name in SUITE if get_task(name).success_fn is None} == NEVER_END
     walker = get_task("Walker2d-v5")
     assert walker.success_fn is not None
-    episodes = collect(walker.make(None), walker, lambda: uniform(6), 60, 0, 0).episodes
+    episodes = collect(walker.make(None), walker, memoryless(uniform(6)), 60, 0, 0).episodes
     assert episodes[0].terminated
     assert not walker.success_fn(episodes[0])
     assert walker.success_fn(episodes[-1]) != episodes[-1].terminated

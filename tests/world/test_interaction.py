@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from duopoly.types import Episode
+from duopoly.types import Acted, Controller, Episode
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import (
     MAX_CONSECUTIVE_DROPS,
@@ -21,6 +21,7 @@ from duopoly.world.interaction import (
     SimulatorError,
     collect,
     evaluate,
+    memoryless,
     run_episode,
 )
 from duopoly.world.task import Task
@@ -76,11 +77,11 @@ def same(one: Episode, other: Episode) -> bool:
 def test_an_episode_is_bit_equal_whatever_ran_before(name: str) -> None:
     task = get_task(name)
     policy = noise(task.spec.action_dim)
-    long = collect(task.make(None), task, lambda: policy, 300, seed=3, round_index=7).episodes
+    long = collect(task.make(None), task, memoryless(policy), 300, seed=3, round_index=7).episodes
     assert len(long) > 2
     env = task.make(None)
-    collect(env, task, lambda: policy, 20, seed=0, round_index=0)
-    alone = run_episode(env, task, policy, EpisodeSeed(3, "collect", 7, 1))
+    collect(env, task, memoryless(policy), 20, seed=0, round_index=0)
+    alone = run_episode(env, task, memoryless(policy), EpisodeSeed(3, "collect", 7, 1))
     assert isinstance(alone, Episode)
     assert same(alone, long[1])
 
@@ -90,32 +91,28 @@ def test_every_part_of_the_address_changes_the_episode() -> None:
     others = [base._replace(seed=1), base._replace(stream="evaluate"),
               base._replace(round_index=1), base._replace(episode=1)]  # fmt: skip
     env = REACHER.make(None)
-    episodes = [run_episode(env, REACHER, noise(7), seed) for seed in (base, *others)]
+    episodes = [run_episode(env, REACHER, memoryless(noise(7)), seed) for seed in (base, *others)]
     assert all(isinstance(episode, Episode) for episode in episodes)
     assert len({episode.obs[0].tobytes() for episode in episodes}) == 5  # pyright: ignore
     assert len({episode.action.tobytes() for episode in episodes}) == 5  # pyright: ignore
 
 
 @pytest.mark.parametrize("gather", [collect, evaluate])
-def test_every_episode_has_a_policy_of_its_own(gather: Any) -> None:
-    task, seen = counter_task(horizon=4), []
+def test_every_episode_begins_with_an_empty_memory(gather: Any) -> None:
+    task, told = counter_task(horizon=4), []
 
-    def new_policy() -> Any:
-        seen.append([])
-        mine = seen[-1]
+    def act(obs: np.ndarray, memory: Any, rng: np.random.Generator, deterministic: bool) -> Acted:
+        told.append((obs[0], float(memory[0]), deterministic))
+        return Acted(np.zeros(1), memory + 1.0, obs[0])
 
-        def act(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            mine.append(obs[0])
-            return np.zeros(1)
-
-        return act
-
-    gather(task.make(None), task, new_policy, {collect: 12, evaluate: 3}[gather], 0, 0)
-    assert seen == [[0.0, 1.0, 2.0, 3.0]] * 3
+    controller = Controller(act, np.zeros(1))
+    result = gather(task.make(None), task, controller, {collect: 12, evaluate: 3}[gather], 0, 0)
+    assert told == [(time, time, gather is evaluate) for time in (0.0, 1.0, 2.0, 3.0)] * 3
+    assert [episode.seen for episode in result.episodes] == [(0.0, 1.0, 2.0, 3.0)] * 3
 
 
 def test_the_budget_is_used_exactly_and_cuts_the_last_episode() -> None:
-    gathered = collect(REACHER.make(None), REACHER, lambda: noise(7), 120, 0, 0)
+    gathered = collect(REACHER.make(None), REACHER, memoryless(noise(7)), 120, 0, 0)
     assert [len(episode.obs) for episode in gathered.episodes] == [50, 50, 20]
     assert [episode.truncated for episode in gathered.episodes] == [True, True, False]
     assert [episode.complete for episode in gathered.episodes] == [True, True, False]
@@ -124,7 +121,7 @@ def test_the_budget_is_used_exactly_and_cuts_the_last_episode() -> None:
 
 @pytest.mark.parametrize("budget", [1, 2, 101, 300])
 def test_held_actions_leave_fewer_steps_than_one_action_needs(budget: int) -> None:
-    gathered = collect(HOPPER.make(None), HOPPER, lambda: noise(3), budget, 0, 0)
+    gathered = collect(HOPPER.make(None), HOPPER, memoryless(noise(3)), budget, 0, 0)
     assert 0 <= budget - gathered.num_env_steps < HOPPER.action_repeat
     for episode in gathered.episodes:
         cut = 2 * len(episode.obs) - episode.num_env_steps
@@ -133,14 +130,14 @@ def test_held_actions_leave_fewer_steps_than_one_action_needs(budget: int) -> No
 
 def test_an_environment_that_says_nothing_makes_all_steps_of_a_held_action() -> None:
     task = dataclasses.replace(counter_task(horizon=4), action_repeat=3)
-    gathered = collect(task.make(None), task, lambda: noise(1), 20, 0, 0)
+    gathered = collect(task.make(None), task, memoryless(noise(1)), 20, 0, 0)
     assert [len(episode.obs) for episode in gathered.episodes] == [4, 2]
     assert gathered.num_env_steps == 18
 
 
 def test_the_horizon_ends_an_episode_that_the_world_does_not() -> None:
     task = counter_task(horizon=7)
-    (episode,) = evaluate(task.make(None), task, lambda: noise(1), 1, 0, 0).episodes
+    (episode,) = evaluate(task.make(None), task, memoryless(noise(1)), 1, 0, 0).episodes
     assert len(episode.obs) == 7
     assert episode.truncated
     assert not episode.terminated
@@ -148,14 +145,14 @@ def test_the_horizon_ends_an_episode_that_the_world_does_not() -> None:
 
 def test_a_fall_on_the_last_action_is_a_fall() -> None:
     task = counter_task(horizon=7, end=7)
-    (episode,) = evaluate(task.make(None), task, lambda: noise(1), 1, 0, 0).episodes
+    (episode,) = evaluate(task.make(None), task, memoryless(noise(1)), 1, 0, 0).episodes
     assert episode.terminated
     assert not episode.truncated
 
 
 def test_arrays_that_the_environment_reuses_are_copied_and_follow_each_other() -> None:
     task = counter_task(horizon=5)
-    (episode,) = evaluate(task.make(None), task, lambda: noise(1), 1, 0, 0).episodes
+    (episode,) = evaluate(task.make(None), task, memoryless(noise(1)), 1, 0, 0).episodes
     np.testing.assert_array_equal(episode.obs[:, 0], np.arange(5))
     np.testing.assert_array_equal(episode.next_obs[:, 0], np.arange(1, 6))
     assert {episode.obs.dtype, episode.action.dtype, episode.reward.dtype} == {np.dtype("f4")}
@@ -164,12 +161,12 @@ def test_arrays_that_the_environment_reuses_are_copied_and_follow_each_other() -
 
 def test_terminal_transitions_are_in_the_data_with_their_own_next_obs() -> None:
     task = counter_task(end=3)
-    episodes = collect(task.make(None), task, lambda: noise(1), 9, 0, 0).episodes
+    episodes = collect(task.make(None), task, memoryless(noise(1)), 9, 0, 0).episodes
     assert [episode.terminated for episode in episodes] == [True] * 3
     data = Buffer.empty(2, 1, 100).add(episodes).latest(9)
     np.testing.assert_array_equal(data.next_obs[:, 0], [1, 2, 3] * 3)
 
-    fallen = collect(HOPPER.make(None), HOPPER, lambda: noise(3), 500, 0, 0).episodes[0]
+    fallen = collect(HOPPER.make(None), HOPPER, memoryless(noise(3)), 500, 0, 0).episodes[0]
     assert fallen.terminated
     assert HOPPER.terminated_fn is not None
     last = (fallen.obs[-1], fallen.action[-1], fallen.next_obs[-1])
@@ -189,7 +186,7 @@ def test_actions_are_stored_as_drawn_and_taken_in_the_environments_units() -> No
     task = Task("Recorder", "", lambda _: Recorder(), horizon=3)
     wanted = iter([-7.0, 0.5, 7.0])
     policy = lambda obs, rng: np.array([next(wanted)])  # noqa: E731
-    (episode,) = evaluate(task.make(None), task, lambda: policy, 1, 0, 0).episodes
+    (episode,) = evaluate(task.make(None), task, memoryless(policy), 1, 0, 0).episodes
     np.testing.assert_array_equal(episode.action[:, 0], [-7.0, 0.5, 7.0])
     np.testing.assert_array_equal(np.concatenate(taken), [0.0, 7.5, 10.0])
 
@@ -221,7 +218,7 @@ def test_a_diverging_simulation_is_dropped_counted_and_named(
     monkeypatch.chdir(tmp_path)  # MuJoCo leaves its own log where it runs
     env = Poke(task.make(None), at=2, every=4)
     policy = noise(task.spec.action_dim)
-    gathered = collect(env, task, lambda: policy, 400, 0, 5)
+    gathered = collect(env, task, memoryless(policy), 400, 0, 5)
     assert len(gathered.drops) >= 1
     drop = gathered.drops[0]
     assert (drop.step, drop.seed.episode, drop.seed.round_index) == (2, 1, 5)
@@ -229,7 +226,7 @@ def test_a_diverging_simulation_is_dropped_counted_and_named(
     assert "action 2" in str(drop)
     assert drop.num_env_steps == 3 * task.action_repeat
     assert 0 <= 400 - gathered.num_env_steps < task.action_repeat
-    clean = collect(task.make(None), task, lambda: policy, 400, 0, 5).episodes
+    clean = collect(task.make(None), task, memoryless(policy), 400, 0, 5).episodes
     assert same(gathered.episodes[0], clean[0])
     assert same(gathered.episodes[1], clean[2])
     data = Buffer.empty(task.spec.obs_dim, task.spec.action_dim, 500).add(gathered.episodes)
@@ -250,7 +247,9 @@ def test_unbelievable_numbers_drop_the_episode(field: str, value: float) -> None
         return np.array([value if field == "action" and obs[0] == 3 else rng.normal()])
 
     task = counter_task(fault=fault, first=value if field == "first" else 0.0)
-    outcome = run_episode(task.make(None), task, policy, EpisodeSeed(0, "collect", 0, 0))
+    outcome = run_episode(
+        task.make(None), task, memoryless(policy), EpisodeSeed(0, "collect", 0, 0)
+    )
     assert isinstance(outcome, Drop)
     assert outcome.step == (0 if field == "first" else 3)
     assert outcome.num_env_steps == {"first": 0, "action": 3}.get(field, 4)
@@ -259,21 +258,23 @@ def test_unbelievable_numbers_drop_the_episode(field: str, value: float) -> None
 
 def test_mujoco_never_sees_an_action_that_is_not_a_number() -> None:
     policy = lambda obs, rng: np.full(7, np.nan)  # noqa: E731
-    outcome = run_episode(REACHER.make(None), REACHER, policy, EpisodeSeed(0, "collect", 0, 0))
+    outcome = run_episode(
+        REACHER.make(None), REACHER, memoryless(policy), EpisodeSeed(0, "collect", 0, 0)
+    )
     assert isinstance(outcome, Drop)
     assert outcome.num_env_steps == 0
 
 
 def test_an_action_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"action of shape \(1,\), expected \(7,\)"):
-        collect(REACHER.make(None), REACHER, lambda: noise(1), 50, 0, 0)
+        collect(REACHER.make(None), REACHER, memoryless(noise(1)), 50, 0, 0)
 
 
 @pytest.mark.parametrize("gather", [collect, evaluate])
 def test_too_many_drops_in_a_row_stop_the_run(gather: Any) -> None:
     task = counter_task(first=np.nan)
     with pytest.raises(SimulatorError, match=f"{MAX_CONSECUTIVE_DROPS} episodes in a row") as error:
-        gather(task.make(None), task, lambda: noise(1), 1_000, 0, 0)
+        gather(task.make(None), task, memoryless(noise(1)), 1_000, 0, 0)
     assert "\n" not in str(error.value)
 
 
@@ -285,7 +286,7 @@ def test_scattered_drops_do_not_stop_the_run() -> None:
         return broken if next(env_steps) % 15 == 0 else None
 
     task = counter_task(fault=fault)
-    gathered = collect(task.make(None), task, lambda: noise(1), 1_000, 0, 0)
+    gathered = collect(task.make(None), task, memoryless(noise(1)), 1_000, 0, 0)
     assert len(gathered.drops) > MAX_CONSECUTIVE_DROPS
     assert gathered.num_env_steps == 1_000
 
@@ -306,7 +307,7 @@ def raise_at_4(time: int) -> None:
 def test_an_environment_that_raises_is_named(fault: Any, words: str) -> None:
     task = counter_task(fault=fault)
     with pytest.raises(SimulatorError, match=words):
-        collect(task.make(None), task, lambda: noise(1), 20, 0, 0)
+        collect(task.make(None), task, memoryless(noise(1)), 20, 0, 0)
 
 
 def test_an_environment_that_cannot_reset_is_named() -> None:
@@ -316,4 +317,4 @@ def test_an_environment_that_cannot_reset_is_named() -> None:
 
     task = Task("Stuck", "", lambda _: Stuck(), 5)
     with pytest.raises(SimulatorError, match=r"Stuck: reset failed in episode 0 .*no such robot"):
-        evaluate(task.make(None), task, lambda: noise(1), 1, 0, 0)
+        evaluate(task.make(None), task, memoryless(noise(1)), 1, 0, 0)

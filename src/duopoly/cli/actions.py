@@ -38,7 +38,7 @@ from duopoly.world.tasks import (
 )
 
 if TYPE_CHECKING:
-    from duopoly.world.interaction import NewPolicy
+    from duopoly.types import Controller
     from duopoly.world.task import Task
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
@@ -271,8 +271,8 @@ def _check(command: Check) -> None:
 
     with _told():
         task = own or get_task(command.task)
-        acts = None if command.policy is None else _actions_of(command.policy, task)
-        report = check_task(task, command.steps, command.seed, new_policy=acts)
+        acts = None if command.policy is None else _controller_of(command.policy, task)
+        report = check_task(task, command.steps, command.seed, controller=acts)
     print(report)
     if not report.ok:
         parts = ", ".join(report.differing)
@@ -285,11 +285,11 @@ def _check_same_task(run: RunDirectory, task: str) -> None:
         raise UsageError(f"--policy {run.path}: was trained on {trained_on}, not on {task}")
 
 
-def _actions_of(path: Path, task: "Task") -> "NewPolicy":
-    """What acts in an episode as the run's policy does when it collects data."""
+def _controller_of(path: Path, task: "Task") -> "Controller":
+    """What acts as the run's policy does."""
     from duopoly.agent import load_agent
 
-    return load_agent(path, task).actor(deterministic=False).new_policy
+    return load_agent(path, task).controller
 
 
 def _tasks() -> None:

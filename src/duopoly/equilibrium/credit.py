@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from duopoly.equilibrium.baseline import NUM_FOLDS, baseline, credits_to_go, folds
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.step import flatten_policy
-from duopoly.policy.surrogate import Samples, log_probs, surrogate
+from duopoly.policy.gradient.step import flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, log_probs, surrogate
 from duopoly.types import Transitions
 
 

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Dynamics, Starts
-from duopoly.policy.improve import PolicyState, evaluate_value, roll_out
+from duopoly.model.imagine import Dynamics, Starts, roll_out
+from duopoly.policy.gaussian import act_by
+from duopoly.policy.gradient.improve import PolicyState, evaluate_value
 from duopoly.policy.returns import generalised_advantages
 from duopoly.settings import Settings
 from duopoly.types import Rollouts
@@ -34,7 +35,7 @@ def forecast(
     imagination = dataclasses.replace(
         settings.imagination, num_rollouts=settings.leader.num_rollouts
     )
-    return roll_out(jax.random.split(key), player.policy, dynamics, starts, imagination)
+    return roll_out(jax.random.split(key), act_by(player.policy), dynamics, starts, imagination)
 
 
 def value_of(player: PolicyState) -> ValueFn:

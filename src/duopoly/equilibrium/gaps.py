@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Dynamics, Starts
-from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.improve import PolicyState, improve_policy, roll_out
+from duopoly.model.imagine import Act, Dynamics, Starts, roll_out
+from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, State
 from duopoly.settings import Settings
 from duopoly.types import Rollouts
 
@@ -20,14 +19,14 @@ from duopoly.types import Rollouts
 @eqx.filter_jit
 def imagine_policy(
     key: Key[Array, ""],
-    policy: GaussianPolicy,
+    act: Act,
     dynamics: Dynamics,
     starts: Starts,
     settings: Settings,
 ) -> Rollouts:
     """Rolls a policy in the model from first states, as often as a policy step does."""
     imagination = dataclasses.replace(settings.imagination, start_from_data=0.0)
-    return roll_out(jax.random.split(key), policy, dynamics, starts, imagination)
+    return roll_out(jax.random.split(key), act, dynamics, starts, imagination)
 
 
 def mean_return(rollouts: Rollouts) -> Float[Array, ""]:
@@ -38,25 +37,35 @@ def mean_return(rollouts: Rollouts) -> Float[Array, ""]:
 
 def policy_gap(
     key: Key[Array, ""],
-    player: PolicyState,
+    player: PolicyPlayer,
+    state: State,
     dynamics: Dynamics,
-    practice: Dynamics,
-    starts: Starts,
+    opponent: Opponent,
     settings: Settings,
 ) -> Float[Array, ""]:
     """Returns what further policy steps would still gain in the model: a lower bound of ε_π.
 
-    ``evaluation.gap_steps`` steps are taken by a copy of the player in ``practice``, the model as
-    the player plays in it; before and after, J(π, M̂) is measured in ``dynamics``, the model itself,
-    from the same states with the same noise.
+    ``evaluation.gap_steps`` steps are taken by a copy of the player against its opponent, the model
+    as the player plays in it; before and after, J(π, M̂) is measured in ``dynamics``, the model
+    itself, from the same states with the same noise.
+
+    Raises:
+        ValueError: the player plans, and so takes no steps.
     """
+    if player.act_fn is None:
+        raise ValueError("a planner takes no steps that could gain anything")
     key_measure, key_steps = jax.random.split(key)
-    improved = player
-    for key_step in jax.random.split(key_steps, settings.evaluation.gap_steps):
-        # The last argument is spelled out, as in the move itself: else it would compile again.
-        improved, _ = improve_policy(key_step, improved, practice, starts, settings, None)
+    num_steps = settings.evaluation.gap_steps
+    try:
+        improved, _ = player.improve(key_steps, state, opponent, num_steps, settings)
+    except PlayerError:
+        improved = state  # the numbers broke down, every step was refused, nothing is gained
     before, after = (
-        mean_return(imagine_policy(key_measure, policy, dynamics, starts, settings))
-        for policy in (player.policy, improved.policy)
+        mean_return(
+            imagine_policy(
+                key_measure, player.act_fn(one, False), dynamics, opponent.starts, settings
+            )
+        )
+        for one in (state, improved)
     )
     return after - before

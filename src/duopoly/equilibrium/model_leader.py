@@ -23,10 +23,10 @@ from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.imagine import Starts
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.gaussian import kl_divergence
-from duopoly.policy.improve import PolicyState, sample_weights
-from duopoly.policy.natural_gradient import fisher_vector_product, flatten_policy
+from duopoly.policy.gradient.improve import PolicyState, sample_weights
+from duopoly.policy.gradient.natural_gradient import fisher_vector_product, flatten_policy
+from duopoly.policy.gradient.surrogate import Samples, log_probs, surrogate
 from duopoly.policy.returns import normalise_advantages
-from duopoly.policy.surrogate import Samples, log_probs, surrogate
 from duopoly.settings import Settings
 from duopoly.types import Rollouts, Transitions
 

@@ -27,8 +27,8 @@ from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import inputs_and_targets
 from duopoly.networks import MLP, random_batches
-from duopoly.policy.improve import PolicyState, sample_weights
-from duopoly.policy.surrogate import Samples
+from duopoly.policy.gradient.improve import PolicyState, sample_weights
+from duopoly.policy.gradient.surrogate import Samples
 from duopoly.settings import Settings
 from duopoly.types import Transitions
 

@@ -1,21 +1,28 @@
 """The leader of PAL or MAL, who foresees how the follower answers (Eq. 11)."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from duopoly.equilibrium.credit import Evidence
+from duopoly.equilibrium.credit import Evidence, effective_sample_size
 from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
+from duopoly.equilibrium.policy_leader import LeaderInfo, policy_term
 from duopoly.game import report
-from duopoly.game.report import Metrics
 from duopoly.game.state import Game, GameState, Players, Purpose, key_of
 from duopoly.game.views import learned_world, recent_data, start_states
-from duopoly.model.dynamics import robust_world
+from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.fit import measure
+from duopoly.model.imagine import Starts
 from duopoly.model.objective import Tilt
+from duopoly.policy.gaussian import GaussianPolicy
+from duopoly.policy.gradient.surrogate import Samples
+from duopoly.policy.player import LeaderFn, State
 from duopoly.schedule import Leader
-from duopoly.types import Transitions
+from duopoly.types import Metrics, Transitions
 
 
 def leads(game: Game, leader: Leader) -> bool:
@@ -35,6 +42,33 @@ def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
 def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
     """Returns the key of a round's implicit terms."""
     return jax.random.fold_in(key_of(game.seed, Purpose.LEADER), state.round)
+
+
+class PolicyLeader(NamedTuple):
+    """What a policy that leads foresees of the model's answer, from real data."""
+
+    evidence: Evidence
+    term_fn: LeaderFn
+
+    def report(self, terms: Sequence[LeaderInfo], policy: GaussianPolicy) -> Metrics:
+        """Summarises a round's implicit terms, and what its steps left of the data."""
+        left = effective_sample_size(self.evidence, policy)
+        return report.of_leader(terms) | {"leader/effective_sample_size": float(left)}
+
+
+def policy_leader(
+    game: Game, before: Players, state: GameState, world: LearnedWorld | RobustWorld, starts: Starts
+) -> PolicyLeader | None:
+    """Returns what a policy that leads foresees while it improves in ``world``; None: no leader."""
+    if not leads(game, Leader.POLICY):
+        return None
+    evidence = evidence_of(game, before, state)
+
+    def term_fn(step: int, player: State) -> tuple[Samples, LeaderInfo]:
+        key = jax.random.fold_in(key_of_term(game, state), step)
+        return policy_term(key, player, world, starts, evidence, game.settings)
+
+    return PolicyLeader(evidence, term_fn)
 
 
 def foresee_as_model(

@@ -10,22 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from duopoly.equilibrium.credit import effective_sample_size
 from duopoly.equilibrium.gaps import imagine_policy, mean_return
-from duopoly.equilibrium.policy_leader import policy_term
 from duopoly.game import report
-from duopoly.game.acting import Actor, gaussian_actor, planning_actor
-from duopoly.game.leader import evidence_of, foresee_as_model, key_of_term, leads
-from duopoly.game.report import Metrics
+from duopoly.game.leader import foresee_as_model, policy_leader
 from duopoly.game.state import Game, GameError, GameState, Players, Purpose, key_of, with_policy
 from duopoly.game.views import learned_world, practice_world, recent_data, start_states
 from duopoly.model.fit import fit_model
 from duopoly.model.imagine import Starts
-from duopoly.policy.gaussian import numpy_policy
-from duopoly.policy.improve import fix_inputs, improve_policy, renew_inputs
-from duopoly.schedule import Leader
+from duopoly.policy.player import Opponent, PlayerError
 from duopoly.settings import Degree
-from duopoly.types import Transitions
+from duopoly.types import Controller, Metrics, Transitions
 from duopoly.world.changing import World
 from duopoly.world.interaction import collect_changing
 
@@ -43,11 +37,10 @@ def collect(
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
-    acting = actor(game, before, deterministic=False)
     gathered = collect_changing(
         lambda num_made: world.after(state.env_steps + num_made),
         game.task,
-        acting.new_policy,
+        controller_of(game, before),
         min(max(budget, at_least), at_most),
         game.seed,
         state.round,
@@ -59,9 +52,11 @@ def collect(
         state, env_steps=env_steps, buffer=state.buffer.add(gathered.episodes)
     )
     if state.round == 0:
-        state = with_policy(state, fix_inputs(before.policy, recent_data(game, state)))
+        adapted = game.player.adapt(before.policy, recent_data(game, state), True)
+        state = with_policy(state, adapted)
+    decisions = [one for episode in gathered.episodes for one in episode.seen]
     seen = report.of_collection(gathered, game.task, env_steps)
-    return state, seen | report.of_planning(acting.planned)
+    return state, seen | game.player.report_actions(decisions)
 
 
 def fit(
@@ -89,37 +84,25 @@ def fit(
 def improve(
     key: Key[Array, ""], game: Game, before: Players, state: GameState, degree: Degree
 ) -> tuple[GameState, Metrics]:
-    """Lets the policy player take its steps in the model; a planner has none to take.
+    """Lets the policy player improve in the model.
 
-    Before the first it renews how it normalises its observations, and stays the same function.
+    Before that it gets used to the units of the latest data, and stays the same function.
     """
-    if game.settings.policy.plans:
-        return state, {}
-    world = practice_world(game, before)
-    starts = start_states(game, state)
-    policy = renew_inputs(before.policy, recent_data(game, state))
-    evidence = evidence_of(game, before, state) if leads(game, Leader.POLICY) else None
-    infos, foreseen = [], []
-    for step, key_step in enumerate(jax.random.split(key, game.settings.policy.steps.at(degree))):
-        implicit = None
-        if evidence is not None and (step == 0 or game.settings.leader.steps == "all"):
-            key_term = jax.random.fold_in(key_of_term(game, state), step)
-            implicit, seen = policy_term(key_term, policy, world, starts, evidence, game.settings)
-            foreseen.append(seen)
-        policy, info = improve_policy(key_step, policy, world, starts, game.settings, implicit)
-        infos.append(info)
-    if not any(bool(jnp.isfinite(info.step.gradient_norm)) for info in infos):
+    player, settings = game.player, game.settings
+    world, starts = practice_world(game, before), start_states(game, state)
+    policy = player.adapt(before.policy, recent_data(game, state), False)
+    leader = policy_leader(game, before, state, world, starts)
+    opponent = Opponent(world, starts, None if leader is None else leader.term_fn)
+    num_steps = settings.policy.steps.at(degree)
+    try:
+        policy, info = player.improve(key, policy, opponent, num_steps, settings)
+    except PlayerError as error:
         raise GameError(
-            f"round {state.round}: no policy gradient is finite, and the imagined return is "
-            f"{float(jnp.mean(infos[-1].imagined_return)):g}; check the reward_fn of "
-            f"{game.task.name}"
-        )
-    metrics = report.of_improvement(infos, policy.policy)
-    metrics |= objective_elsewhere(game, before, state, starts)
-    if evidence is not None:
-        metrics |= report.of_leader(foreseen) | report.of_leaning(infos)
-        left = effective_sample_size(evidence, policy.policy)
-        metrics |= {"leader/effective_sample_size": float(left)}
+            f"round {state.round}: {error}; check the reward_fn of {game.task.name}"
+        ) from error
+    metrics = player.report(info) | objective_elsewhere(game, before, state, starts)
+    if leader is not None:
+        metrics |= leader.report(info.leader, policy.policy)
     return with_policy(state, policy), metrics
 
 
@@ -128,23 +111,19 @@ def objective_elsewhere(game: Game, before: Players, state: GameState, starts: S
 
     Because that starts amid the data, or ends where the members disagree.
     """
-    settings = game.settings
-    if settings.imagination.start_from_data == 0.0 and settings.robustness.max_disagreement == 0.0:
+    settings, act_fn = game.settings, game.player.act_fn
+    is_told = (
+        settings.imagination.start_from_data == 0.0 and settings.robustness.max_disagreement == 0.0
+    )
+    if is_told or act_fn is None:
         return {}
     key = jax.random.fold_in(key_of(game.seed, Purpose.OBJECTIVE), state.round)
     world = learned_world(game, before)
-    rollouts = imagine_policy(key, before.policy.policy, world, starts, settings)
+    rollouts = imagine_policy(key, act_fn(before.policy, False), world, starts, settings)
     return {"game/policy_objective": float(mean_return(rollouts))}
 
 
-def actor(game: Game, players: Players, *, deterministic: bool) -> Actor:
-    """Returns the policy player as it acts in the real world.
-
-    A planner has nothing to plan in before the first fit: until then it acts by the initial
-    Gaussian policy, and so explores. ``deterministic`` leaves out the noise that explores.
-    """
-    if game.settings.policy.plans and int(players.model.num_fits) > 0:
-        world = practice_world(game, players)
-        num_actions = game.task.spec.action_dim
-        return planning_actor(world, num_actions, game.settings, deterministic=deterministic)
-    return gaussian_actor(numpy_policy(players.policy.policy), deterministic=deterministic)
+def controller_of(game: Game, players: Players) -> Controller:
+    """Returns how the policy player acts in the real world."""
+    world = practice_world(game, players) if int(players.model.num_fits) > 0 else None
+    return game.player.controller(players.policy, world, game.settings)

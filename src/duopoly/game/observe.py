@@ -18,14 +18,14 @@ from duopoly.equilibrium.gaps import imagine_policy, mean_return, policy_gap
 from duopoly.equilibrium.open_loop import open_loop_error
 from duopoly.equilibrium.visitation import visitation_distance
 from duopoly.game import report
-from duopoly.game.moves import actor
-from duopoly.game.report import Metrics
+from duopoly.game.moves import controller_of
 from duopoly.game.state import Game, GameState, Players
 from duopoly.game.views import fresh_data, learned_world, practice_world, start_states
 from duopoly.model.fit import prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
-from duopoly.types import Rollouts, Transitions
+from duopoly.policy.player import Opponent
+from duopoly.types import Metrics, Rollouts, Transitions
 from duopoly.world.interaction import evaluate as evaluate_episodes
 
 NUM_SEGMENTS: Final = 200
@@ -40,7 +40,7 @@ def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
     gathered = evaluate_episodes(
         env,
         game.task,
-        actor(game, state.players, deterministic=True).new_policy,
+        controller_of(game, state.players),
         game.settings.evaluation.num_episodes,
         game.seed,
         state.round,
@@ -69,10 +69,9 @@ def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState)
     }
     if ensemble.outcomes is not None:
         found |= report.of_outcomes(outcome_error(ensemble.outcomes, fresh))
-    if not game.settings.policy.plans:
-        rollouts = imagine_policy(
-            key_imagine, before.policy.policy, world, start_states(game, state), game.settings
-        )
+    if (act_fn := game.player.act_fn) is not None:
+        act, starts = act_fn(before.policy, False), start_states(game, state)
+        rollouts = imagine_policy(key_imagine, act, world, starts, game.settings)
         found |= compare_visits(key_draw, game, rollouts, fresh, ensemble.inputs)
     return found
 
@@ -94,12 +93,12 @@ def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
     """Measures what a few policy steps would still gain in the model: at most ε_π (Eq. 5)."""
     players = state.players
     settings = game.settings
-    is_measured = settings.evaluation.gap_steps > 0 and not settings.policy.plans
+    is_measured = settings.evaluation.gap_steps > 0 and game.player.act_fn is not None
     if not is_measured or int(players.model.num_fits) == 0:
         return {}
-    world, starts = learned_world(game, players), start_states(game, state)
-    practice = practice_world(game, players)
-    gap = policy_gap(key, players.policy, world, practice, starts, settings)
+    world = learned_world(game, players)
+    opponent = Opponent(practice_world(game, players), start_states(game, state))
+    gap = policy_gap(key, game.player, players.policy, world, opponent, settings)
     return {"game/policy_gap": float(gap)}
 
 

@@ -14,12 +14,12 @@ import jax
 
 from duopoly.game.moves import collect, fit, improve
 from duopoly.game.observe import appraise, confront, judge
-from duopoly.game.report import Metrics, unknown_metrics
+from duopoly.game.report import unknown_metrics
 from duopoly.game.state import Game, GameState, Purpose, key_of, start
 from duopoly.game.views import fresh_data
 from duopoly.schedule import Leader, Memory, Move, Schedule, check_players
 from duopoly.settings import Settings
-from duopoly.types import Transitions
+from duopoly.types import Metrics, Transitions
 from duopoly.world.changing import World
 from duopoly.world.perturb import Change
 from duopoly.world.task import Task

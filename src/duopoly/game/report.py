@@ -9,16 +9,11 @@ import numpy as np
 
 from duopoly.equilibrium.model_leader import Norms
 from duopoly.equilibrium.policy_leader import LeaderInfo
-from duopoly.game.acting import Planned
 from duopoly.model.fit import FitInfo
 from duopoly.model.outcomes import OutcomeError
-from duopoly.policy.gaussian import GaussianPolicy, entropy
-from duopoly.policy.improve import ImprovementInfo
-from duopoly.types import Episode
+from duopoly.types import Episode, Metrics
 from duopoly.world.interaction import Gathered
 from duopoly.world.task import Task
-
-Metrics = dict[str, float]
 
 DESCRIPTIONS: Final[Mapping[str, str]] = {
     "time/total_timesteps": "environment steps so far, each repeat of an action counted",
@@ -134,58 +129,12 @@ def of_outcomes(error: OutcomeError) -> Metrics:
     }
 
 
-def of_improvement(infos: Sequence[ImprovementInfo], policy: GaussianPolicy) -> Metrics:
-    """Summarises the policy steps of a round."""
-    first, last = infos[0], infos[-1]
-    return {
-        "imagined/return_mean": float(jnp.mean(last.imagined_return)),
-        "imagined/return_spread": float(jnp.std(last.imagined_return)),
-        "imagined/ep_len_mean": float(last.imagined_length),
-        "imagined/terminated_share": float(last.terminated_share),
-        "imagined/num_steps": sum(int(info.num_steps) for info in infos),
-        "policy/kl": _mean([float(info.step.kl) for info in infos]),
-        "policy/gradient_norm": _mean([float(info.step.gradient_norm) for info in infos]),
-        "policy/cg_residual": _mean([float(info.step.residual) for info in infos]),
-        "policy/backtracks": _mean([int(info.step.num_backtracks) for info in infos]),
-        "policy/refused_steps": sum(bool(info.step.is_refused) for info in infos),
-        "policy/num_steps": len(infos),
-        "train/std": float(jnp.mean(jnp.exp(policy.log_std))),
-        "train/entropy": float(entropy(policy)),
-        "train/explained_variance": float(last.value.explained_variance),
-        "train/refused_value_fits": sum(bool(info.value.is_refused) for info in infos),
-        "game/policy_objective": float(jnp.mean(first.imagined_return)),
-    }
-
-
-def of_planning(planned: Sequence[Planned]) -> Metrics:
-    """Summarises the actions planned in a collection; nothing is known where none was."""
-    if not planned:
-        return {}
-    return {
-        "time/plan_ms": 1e3 * float(np.median([one.seconds for one in planned])),
-        "planner/return_mean": _mean([one.return_ for one in planned]),
-    }
-
-
 def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:
     """Summarises the implicit terms of a round."""
     return {
         "leader/cg_residual": _mean([float(info.residual) for info in infos]),
         "leader/failed_solves": sum(bool(info.is_failed) for info in infos),
         "leader/fold_cosine": float(infos[0].fold_cosine),
-    }
-
-
-def of_leaning(infos: Sequence[ImprovementInfo]) -> Metrics:
-    """Summarises what the implicit terms were in policy steps, those without one left out."""
-    leans = [(info.lean, info.step) for info in infos if info.lean is not None]
-    return {
-        "leader/implicit_share": _mean(
-            [float(one.norm / step.gradient_norm) for one, step in leans]
-        ),
-        "leader/gradient_norm": _mean([float(one.newest_norm) for one, _ in leans]),
-        "leader/first_order_norm": _mean([float(one.first_norm) for one, _ in leans]),
-        "leader/fisher_share": _mean([float(one.fisher_share) for one, _ in leans]),
     }
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Array, Key
 
 from duopoly.game.knowledge import unknown_of
 from duopoly.model.fit import ModelState, init_model
-from duopoly.policy.improve import PolicyState, init_policy_player, with_foresight
+from duopoly.policy.catalogue import PLAYERS
+from duopoly.policy.player import PolicyPlayer, Spaces, State
 from duopoly.schedule import Leader
 from duopoly.settings import Settings
 from duopoly.world.buffer import Buffer
@@ -37,7 +38,8 @@ def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
 class Players(eqx.Module):
     """The two players, as arrays."""
 
-    policy: PolicyState
+    policy: State
+    """Of whichever policy player plays."""
     model: ModelState
 
 
@@ -62,6 +64,11 @@ class Game:
     seed: int
     leader: Leader = Leader.NOBODY
 
+    @property
+    def player(self) -> PolicyPlayer:
+        """The policy player: how it improves and acts."""
+        return PLAYERS[self.settings.policy.improver].load()
+
 
 def start(task: Task, settings: Settings, seed: int) -> GameState:
     """Returns the state of the game before its first round.
@@ -71,11 +78,8 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     """
     spec = task.spec
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
-    policy = init_policy_player(
-        key_policy, spec.obs_dim, spec.action_dim, settings.policy, task.angles
-    )
-    if settings.leader.gradient != "first_order":
-        policy = with_foresight(policy)
+    spaces = Spaces(spec.obs_dim, spec.action_dim, task.angles)
+    policy = PLAYERS[settings.policy.improver].load().init(key_policy, spaces, settings)
     model = init_model(
         key_model,
         spec.obs_dim,
@@ -89,6 +93,6 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     return GameState(0, 0, Players(policy, model), buffer)
 
 
-def with_policy(state: GameState, policy: PolicyState) -> GameState:
+def with_policy(state: GameState, policy: State) -> GameState:
     """Returns the state with its policy player renewed."""
     return dataclasses.replace(state, players=Players(policy, state.players.model))

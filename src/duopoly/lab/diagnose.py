@@ -154,9 +154,8 @@ def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode]
     env = agent.task_now.make(None)
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
-        noisy, quiet = (agent.actor(deterministic=quiet).new_policy for quiet in (False, True))
-        sampled = play(noisy, num_episodes, seed, ROUND_INDEX)
-        mean = play(quiet, 1, seed, ROUND_INDEX + 1)
+        sampled = play(agent.controller, num_episodes, seed, ROUND_INDEX, deterministic=False)
+        mean = play(agent.controller, 1, seed, ROUND_INDEX + 1)
     finally:
         env.close()
     return sampled.episodes, mean.episodes[0]
@@ -216,16 +215,11 @@ def _fan(agent: Agent, world: LearnedWorld, episode: Episode) -> Rollouts | None
 
     None for a planner, which would have to plan in the model within the model.
     """
-    if agent.settings.policy.plans:
+    if agent.player.act_fn is None:
         return None
-    policy = agent.state.players.policy.policy
+    act = agent.player.act_fn(agent.state.players.policy, True)
     first = jnp.asarray(episode.obs[0])
     start = jnp.broadcast_to(first, (world.num_members, 1, first.shape[0]))
-
-    def act(key: Array, obs: Float[Array, "E B obs"]) -> Float[Array, "E B act"]:
-        del key
-        return jax.vmap(jax.vmap(lambda o: policy(o)[0]))(obs)
-
     horizon = agent.task.horizon
     rollouts = eqx.filter_jit(imagine)(jax.random.key(0), act, world, start, horizon)
     return jax.tree.map(np.asarray, rollouts)

@@ -92,10 +92,10 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
-    task, new_policy = agent.task_now, agent.actor(deterministic=True).new_policy
+    task = agent.task_now
     env = task.make(None)
     try:
-        gathered = evaluate_episodes(env, task, new_policy, num_episodes, seed, ROUND_INDEX)
+        gathered = evaluate_episodes(env, task, agent.controller, num_episodes, seed, ROUND_INDEX)
     finally:
         env.close()
     succeeded = success_rate(gathered.episodes, task)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.settings import ImaginationSettings
 from duopoly.types import Prediction, Rollouts, Transitions
 
 Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"]]
@@ -52,6 +53,20 @@ def draw_starts(
     recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.num_valid)]
     is_recent = jnp.arange(shape[1]) < round(share_of_recent * shape[1])
     return jnp.where(is_recent[None, :, None], recent, initial)
+
+
+def roll_out(
+    keys: Key[Array, "2"],
+    act: Act,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: ImaginationSettings,
+) -> Rollouts:
+    """Rolls a policy out in every world; two keys draw the starts and all that follows."""
+    key_starts, key_imagine = keys[0], keys[1]
+    shape = (dynamics.num_members, settings.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, settings.start_from_data)
+    return imagine(key_imagine, act, dynamics, first, settings.horizon)
 
 
 def imagine(

@@ -1,1 +1,1 @@
-"""The policy player: a Gaussian policy improved in imagination, or a planner."""
+"""The policy players: one file or folder each, all of one interface (`player`)."""

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from duopoly.model.imagine import Act
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import PolicySettings
+from duopoly.types import Acted, Controller, Transitions
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -43,6 +45,34 @@ def init_policy(
         log_std=jnp.full(action_dim, settings.initial_log_std, jnp.float32),
         inputs=Normaliser.identity(obs_dim, angles),
     )
+
+
+def with_inputs_of(policy: GaussianPolicy, seen: Transitions) -> GaussianPolicy:
+    """Returns the policy that sees the world in units of what was seen.
+
+    The network stays as it was drawn, so the function changes: little, as its mean begins near
+    zero everywhere.
+    """
+    inputs = Normaliser.of(seen.obs, seen.valid, policy.inputs.angles)
+    return GaussianPolicy(policy.network, policy.log_std, inputs)
+
+
+def act_by(policy: GaussianPolicy, deterministic: bool = False) -> Act:
+    """Returns the policy as it acts in imagination: a function that JAX can take as an argument."""
+    return jax.tree_util.Partial(_mean if deterministic else _sample, policy)
+
+
+def _sample(
+    policy: GaussianPolicy, key: Key[Array, ""], obs: Float[Array, "E B obs"]
+) -> Float[Array, "E B act"]:
+    return sample(key, policy, obs)
+
+
+def _mean(
+    policy: GaussianPolicy, key: Key[Array, ""], obs: Float[Array, "E B obs"]
+) -> Float[Array, "E B act"]:
+    del key
+    return jax.vmap(jax.vmap(lambda o: policy(o)[0]))(obs)
 
 
 def sample(
@@ -107,13 +137,6 @@ class NumpyPolicy:
             x = np.tanh(x @ weight + bias)
         return x @ self.weights[-1] + self.biases[-1]
 
-    def act_mean(
-        self, obs: Float[np.ndarray, " obs"], rng: np.random.Generator
-    ) -> Float[np.ndarray, " act"]:
-        """Returns the mean action, as a policy that may use ``rng`` and does not."""
-        del rng
-        return self.mean(obs)
-
     def sample(
         self, obs: Float[np.ndarray, "*batch obs"], rng: np.random.Generator
     ) -> Float[np.ndarray, "*batch act"]:
@@ -134,3 +157,18 @@ def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
         scale=to_host(policy.inputs.std),
         angles=policy.inputs.angles,
     )
+
+
+def gaussian_controller(policy: GaussianPolicy) -> Controller:
+    """Returns one that draws from the Gaussian, or takes its mean, and remembers nothing."""
+    copy = numpy_policy(policy)
+
+    def act(
+        obs: Float[np.ndarray, "*batch obs"],
+        memory: Float[np.ndarray, "..."] | None,
+        rng: np.random.Generator,
+        deterministic: bool,
+    ) -> Acted:
+        return Acted(copy.mean(obs) if deterministic else copy.sample(obs, rng), memory)
+
+    return Controller(act)

@@ -16,8 +16,7 @@ def film(path: Path, out: Path, num_episodes: int, seed: int, task: Task | None 
         RenderError: no film can be made here; the message says what to install.
     """
     agent = load_agent(path, task)
-    new_policy = agent.actor(deterministic=True).new_policy
-    shots = render_episodes(agent.task_now, new_policy, seed, num_episodes=num_episodes)
+    shots = render_episodes(agent.task_now, agent.controller, seed, num_episodes=num_episodes)
     if shots.hint:
         print(f"duopoly: {shots.hint}", file=sys.stderr)
     write_video(out, shots.frames, shots.fps)

@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from duopoly.render.raycast import RayCaster
-from duopoly.world.interaction import EpisodeSeed, NewPolicy, rollout
+from duopoly.types import Acted, Controller
+from duopoly.world.interaction import EpisodeSeed, rollout
 from duopoly.world.task import Task
 
 Frame = UInt8[np.ndarray, "H W 3"]
@@ -74,7 +75,7 @@ class Film:
 
 def render_episodes(
     task: Task,
-    new_policy: NewPolicy,
+    controller: Controller,
     seed: int,
     *,
     num_episodes: int = 1,
@@ -97,7 +98,9 @@ def render_episodes(
         try:
             for episode in range(num_episodes):
                 address = EpisodeSeed(seed, "show", 0, episode)
-                for index, _ in enumerate(rollout(env, task, new_policy(), address)):
+                for index, _ in enumerate(
+                    rollout(env, task, controller, address, deterministic=True)
+                ):
                     if index % stride == 0:
                         yield drawer.draw(data, camera)
         finally:
@@ -109,13 +112,13 @@ def render_episodes(
 
 
 def render_moments(
-    task: Task, new_policy: NewPolicy, seed: int, num_moments: int, size: tuple[int, int]
+    task: Task, controller: Controller, seed: int, num_moments: int, size: tuple[int, int]
 ) -> list[tuple[int, Frame]]:
     """Draws an episode at evenly spread moments, reset and end among them; one moment is reset.
 
     Args:
         task: simulated by MuJoCo.
-        new_policy: makes a policy that acts in it.
+        controller: acts in it, without the noise that explores.
         seed: of the episode.
         num_moments: at most that many are drawn, fewer of a shorter episode.
         size: height and width of a frame, in pixels.
@@ -129,19 +132,19 @@ def render_moments(
     env, address = task.make(None), EpisodeSeed(seed, "show", 0, 0)
     try:
         model, data = _simulation(env, task)
-        last = sum(1 for _ in rollout(env, task, new_policy(), address)) if num_moments > 1 else 0
+        play = functools.partial(rollout, env, task, seed=address, deterministic=True)
+        last = sum(1 for _ in play(controller)) if num_moments > 1 else 0
         wanted = {round(float(moment)) for moment in np.linspace(0, last, num_moments)}
         drawer, camera = make_drawer(model, *size), _camera(model)
         frames: dict[int, Frame] = {}
-        policy = new_policy()
 
-        def watched(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        def watched(*seen: Any) -> Acted:
             if not frames:  # The world as it was reset: nobody has acted yet.
                 frames[0] = drawer.draw(data, camera)
-            return policy(obs, rng)
+            return controller.act(*seen)
 
         try:
-            for index, _ in enumerate(rollout(env, task, watched, address), start=1):
+            for index, _ in enumerate(play(controller._replace(act=watched)), start=1):
                 if index in wanted:
                     frames[index] = drawer.draw(data, camera)
                 if index >= last:

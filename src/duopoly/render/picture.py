@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from duopoly.agent import load_agent
 from duopoly.render import figures
 from duopoly.render.frames import Frame, opengl_backend, render_moments
+from duopoly.world.interaction import memoryless
 from duopoly.world.tasks import get_task
 
 _DPI: Final = 100
@@ -87,12 +88,12 @@ def write(drawing: Drawing, columns: int, out: Path) -> None:
 def _at_reset(name: str, seed: int, size: tuple[int, int]) -> Shot:
     task = get_task(name)
     still = np.zeros(task.spec.action_dim)
-    ((_, frame),) = render_moments(task, lambda: lambda _obs, _rng: still, seed, 1, size)
+    ((_, frame),) = render_moments(task, memoryless(lambda _obs, _rng: still), seed, 1, size)
     return Shot(frame, task.name)
 
 
 def _at_work(path: Path, seed: int, num_moments: int, size: tuple[int, int]) -> list[Shot]:
     agent = load_agent(path)
-    task, new_policy = agent.task_now, agent.actor(deterministic=True).new_policy
-    moments = render_moments(task, new_policy, seed, num_moments, size)
+    task = agent.task_now
+    moments = render_moments(task, agent.controller, seed, num_moments, size)
     return [Shot(frame, f"{task.name}, {num_actions} actions") for num_actions, frame in moments]

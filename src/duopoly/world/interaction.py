@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from duopoly.types import Episode
+from duopoly.types import Acted, Controller, Episode
 from duopoly.world.task import Task
 
 Stream = Literal["collect", "evaluate", "show"]
@@ -52,8 +52,10 @@ Policy = Callable[[Float[np.ndarray, " obs"], np.random.Generator], Float[np.nda
 It is given the observation and the episode's own source of noise.
 """
 
-NewPolicy = Callable[[], Policy]
-"""Makes the policy of one episode, which may carry something from step to step, such as a plan."""
+
+def memoryless(policy: Policy) -> Controller:
+    """Returns the controller that acts by a function of the observation, noise or not."""
+    return Controller(lambda obs, memory, rng, _deterministic: Acted(policy(obs, rng), memory))
 
 
 class EpisodeSeed(NamedTuple):
@@ -85,6 +87,8 @@ class Step(NamedTuple):
     terminated: bool
     truncated: bool
     num_env_steps: int
+    seen: Any
+    """What the controller observed of its decision."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Gathered(NamedTuple):
 def collect(
     env: gym.Env[Any, Any],
     task: Task,
-    new_policy: NewPolicy,
+    controller: Controller,
     num_env_steps: int,
     seed: int,
     round_index: int,
@@ -130,13 +134,13 @@ def collect(
         SimulatorError: the environment raised, or `MAX_CONSECUTIVE_DROPS` episodes in a row
             were dropped.
     """
-    return collect_changing(lambda _: env, task, new_policy, num_env_steps, seed, round_index)
+    return collect_changing(lambda _: env, task, controller, num_env_steps, seed, round_index)
 
 
 def collect_changing(
     env_after: Callable[[int], gym.Env[Any, Any]],
     task: Task,
-    new_policy: NewPolicy,
+    controller: Controller,
     num_env_steps: int,
     seed: int,
     round_index: int,
@@ -153,7 +157,7 @@ def collect_changing(
     while remaining >= task.action_repeat:
         address = _next_address(gathered, seed, "collect", round_index)
         env = env_after(num_env_steps - remaining)
-        outcome = run_episode(env, task, new_policy(), address, max_env_steps=remaining)
+        outcome = run_episode(env, task, controller, address, max_env_steps=remaining)
         remaining -= outcome.num_env_steps
         _add(gathered, outcome, task)
     return gathered
@@ -162,12 +166,16 @@ def collect_changing(
 def evaluate(
     env: gym.Env[Any, Any],
     task: Task,
-    new_policy: NewPolicy,
+    controller: Controller,
     num_episodes: int,
     seed: int,
     round_index: int,
+    *,
+    deterministic: bool = True,
 ) -> Gathered:
     """Plays complete episodes; a dropped one is reported and replaced by another.
+
+    ``deterministic`` leaves out the noise that explores.
 
     Raises:
         SimulatorError: as for `collect`.
@@ -175,16 +183,19 @@ def evaluate(
     gathered = Gathered([], [])
     while len(gathered.episodes) < num_episodes:
         address = _next_address(gathered, seed, "evaluate", round_index)
-        _add(gathered, run_episode(env, task, new_policy(), address), task)
+        outcome = run_episode(env, task, controller, address, deterministic=deterministic)
+        _add(gathered, outcome, task)
     return gathered
 
 
 def run_episode(
     env: gym.Env[Any, Any],
     task: Task,
-    policy: Policy,
+    controller: Controller,
     seed: EpisodeSeed,
     max_env_steps: int | None = None,
+    *,
+    deterministic: bool = False,
 ) -> Episode | Drop:
     """Plays one episode to its end or to the end of the budget.
 
@@ -192,7 +203,9 @@ def run_episode(
         SimulatorError: the environment raised.
     """
     try:
-        steps = list(rollout(env, task, policy, seed, max_env_steps))
+        steps = list(
+            rollout(env, task, controller, seed, max_env_steps, deterministic=deterministic)
+        )
     except DivergedError as error:
         return Drop(seed, error.reason, error.step, error.num_env_steps)
     return Episode(
@@ -203,15 +216,18 @@ def run_episode(
         terminated=steps[-1].terminated,
         truncated=steps[-1].truncated,
         num_env_steps=sum(step.num_env_steps for step in steps),
+        seen=tuple(step.seen for step in steps),
     )
 
 
 def rollout(
     env: gym.Env[Any, Any],
     task: Task,
-    policy: Policy,
+    controller: Controller,
     seed: EpisodeSeed,
     max_env_steps: int | None = None,
+    *,
+    deterministic: bool = False,
 ) -> Iterator[Step]:
     """Resets the environment and yields one step after another.
 
@@ -229,11 +245,12 @@ def rollout(
     env_seed, rng = seed.spawn()
     obs = _reset(env, task, seed, env_seed)
     alarm = _Alarm(env)
-    num_used = 0
+    memory, num_used = controller.memory, 0
     for index in range(task.horizon):
         if num_used + task.action_repeat > budget:
             return
-        action = np.asarray(policy(obs, rng), dtype=np.float64)
+        answer, memory, decision = controller.act(obs, memory, rng, deterministic)
+        action = np.asarray(answer, dtype=np.float64)
         if action.shape != (spec.action_dim,):
             raise ValueError(f"action of shape {action.shape}, expected ({spec.action_dim},)")
         if not _believable(action):
@@ -248,7 +265,7 @@ def rollout(
         if reason := alarm.reason() or _unbelievable(next_obs, reward):
             raise DivergedError(reason, index, num_used)
         truncated = not terminated and (truncated or index + 1 == task.horizon)
-        yield Step(obs, action, reward, next_obs, terminated, truncated, num_made)
+        yield Step(obs, action, reward, next_obs, terminated, truncated, num_made, decision)
         if terminated or truncated:
             return
         obs = next_obs

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from duopoly.types import Episode
-from duopoly.world.checking.random_play import Played, play, random_policies
+from duopoly.types import Controller, Episode
+from duopoly.world.checking.random_play import Played, play, random_controllers
 from duopoly.world.checking.task_report import Comparison, TaskReport, Worst
 from duopoly.world.checking.traceable import (
     KnownFunction,
@@ -14,7 +14,6 @@ from duopoly.world.checking.traceable import (
     explain,
     known_functions,
 )
-from duopoly.world.interaction import NewPolicy
 from duopoly.world.task import Task, TaskError
 
 RELATIVE_TOLERANCE = 1e-4
@@ -24,7 +23,7 @@ ROUNDING = 1e-6
 
 
 def check_task(
-    task: Task, num_steps: int = 2_000, seed: int = 0, *, new_policy: NewPolicy | None = None
+    task: Task, num_steps: int = 2_000, seed: int = 0, *, controller: Controller | None = None
 ) -> TaskReport:
     """Plays episodes and compares the task's functions with what the environment did.
 
@@ -36,8 +35,8 @@ def check_task(
         task: what to check.
         num_steps: environment steps to play, each action repeat included.
         seed: of everything random.
-        new_policy: returns what acts in an episode, ``(obs, rng) -> action`` in policy units; by
-            default three kinds of random actions are played.
+        controller: what acts, with the noise that explores, such as `Agent.controller`; by default
+            three kinds of random actions are played.
 
     Returns:
         A report; numbers that differ do not raise.
@@ -50,8 +49,8 @@ def check_task(
         SimulatorError: the environment failed.
     """
     check_functions(task)
-    policies = [new_policy] if new_policy else random_policies(task.spec.action_dim)
-    played = play(task, policies, num_steps, seed)
+    controllers = [controller] if controller else random_controllers(task.spec.action_dim)
+    played = play(task, controllers, num_steps, seed)
     _check_success(task, played.episodes)
     comparisons, notes = _compare_functions(task, played)
     comparisons += [

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from duopoly.types import Episode
-from duopoly.world.interaction import NewPolicy, Policy, collect
+from duopoly.types import Controller, Episode
+from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import Task, TaskError
 
 
@@ -28,23 +28,24 @@ class Played(NamedTuple):
     """What each transition's episode began with."""
 
 
-def play(task: Task, policies: Sequence[NewPolicy], num_steps: int, seed: int) -> Played:
-    """Plays several policies, each for an equal share of the environment steps.
+def play(task: Task, controllers: Sequence[Controller], num_steps: int, seed: int) -> Played:
+    """Plays by several controllers, each for an equal share of the environment steps.
 
     Raises:
         TaskError: the spaces cannot be played, the steps are too few, or every episode diverged.
         SimulatorError: the environment failed.
     """
-    fewest = len(policies) * task.action_repeat
+    fewest = len(controllers) * task.action_repeat
     if num_steps < fewest:
         raise TaskError(f"{task.name}: num_steps = {num_steps}, must be at least {fewest}")
     episodes: list[Episode] = []
     num_dropped = 0
     env = task.make(None)
     try:
-        for index, new_policy in enumerate(policies):
-            share = num_steps * (index + 1) // len(policies) - num_steps * index // len(policies)
-            gathered = collect(env, task, new_policy, share, seed, index)
+        for index, controller in enumerate(controllers):
+            parts = len(controllers)
+            share = num_steps * (index + 1) // parts - num_steps * index // parts
+            gathered = collect(env, task, controller, share, seed, index)
             episodes += gathered.episodes
             num_dropped += len(gathered.drops)
     finally:
@@ -69,7 +70,7 @@ def play(task: Task, policies: Sequence[NewPolicy], num_steps: int, seed: int) -
     )
 
 
-def random_policies(action_dim: int) -> tuple[NewPolicy, ...]:
+def random_controllers(action_dim: int) -> tuple[Controller, ...]:
     """Large actions, small ones that make episodes last, and pushes that reach far."""
 
     def large(_: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,8 +84,4 @@ def random_policies(action_dim: int) -> tuple[NewPolicy, ...]:
         lasting = rng.bit_generator.seed_seq.generate_state(action_dim) / 2**31 - 1.0  # pyright: ignore
         return lasting + rng.uniform(-0.3, 0.3, action_dim)
 
-    return tuple(map(_in_every_episode, (large, small, push)))
-
-
-def _in_every_episode(policy: Policy) -> NewPolicy:
-    return lambda: policy
+    return tuple(map(memoryless, (large, small, push)))

@@ -15,8 +15,14 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.natural_gradient import propose
-from duopoly.policy.step import ObjectiveFn, StepInfo, flatten_policy, mean_kl, raise_to_floor
+from duopoly.policy.gradient.natural_gradient import propose
+from duopoly.policy.gradient.step import (
+    ObjectiveFn,
+    StepInfo,
+    flatten_policy,
+    mean_kl,
+    raise_to_floor,
+)
 from duopoly.settings import PolicySettings
 
 SHRINKAGE: Final = 0.8

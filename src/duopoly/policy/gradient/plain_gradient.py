@@ -6,14 +6,18 @@ import optax
 from jaxtyping import Array, Float
 
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.step import ObjectiveFn, StepInfo, flatten_policy, mean_kl, raise_to_floor
+from duopoly.policy.gradient.step import (
+    ObjectiveFn,
+    StepInfo,
+    flatten_policy,
+    mean_kl,
+    raise_to_floor,
+)
 from duopoly.settings import PolicySettings
 
 
 def init_optimiser(policy: GaussianPolicy, settings: PolicySettings) -> optax.OptState:
-    """Returns what the improver remembers from step to step: Adam's moments, else nothing."""
-    if settings.improver != "pg":
-        return ()
+    """Returns Adam's moments before the first step."""
     return optax.adam(settings.learning_rate).init(flatten_policy(policy)[0])
 
 

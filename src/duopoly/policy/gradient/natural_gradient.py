@@ -14,7 +14,13 @@ import optax
 from jaxtyping import Array, Float
 
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.step import ObjectiveFn, StepInfo, flatten_policy, mean_kl, raise_to_floor
+from duopoly.policy.gradient.step import (
+    ObjectiveFn,
+    StepInfo,
+    flatten_policy,
+    mean_kl,
+    raise_to_floor,
+)
 from duopoly.settings import PolicySettings
 
 FisherProduct = Callable[[Float[Array, " P"]], Float[Array, " P"]]

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
+from duopoly.settings import PolicySettings
 
 ObjectiveFn = Callable[[GaussianPolicy], Float[Array, ""]]
 """What a step should raise: at the policy that it starts from, its gradient is that of J."""
@@ -29,6 +31,17 @@ class StepInfo(NamedTuple):
     """Whether the numbers broke down or no step was good enough, so that nothing moved."""
     num_backtracks: Int[Array, ""]
     """Times that the step was shortened."""
+
+
+StepFn = Callable[
+    [GaussianPolicy, optax.OptState, ObjectiveFn, Float[Array, "M obs"], PolicySettings],
+    tuple[GaussianPolicy, optax.OptState, StepInfo],
+]
+"""Moves a policy along the gradient of an objective, or leaves it where the numbers break down:
+(policy, opt_state, objective_fn, fisher_obs, settings) -> (policy, opt_state, StepInfo)."""
+
+InitOptimiser = Callable[[GaussianPolicy, PolicySettings], optax.OptState]
+"""Returns what a way of stepping remembers before its first step."""
 
 
 def mean_kl(

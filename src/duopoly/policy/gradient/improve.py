@@ -1,7 +1,6 @@
-"""The policy player: max_π J(π, M̂) by policy steps in imagination (Eq. 6, 8, 13, 15)."""
+"""One step of a policy player that follows a gradient: max_π J(π, M̂) (Eq. 6, 8, 13, 15)."""
 
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,27 +8,29 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
-from duopoly.networks import Normaliser, random_batches, rebase
-from duopoly.policy.foresight import Foresight, LeanInfo, lean, no_foresight, rebase_foresight
-from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
-from duopoly.policy.natural_gradient import natural_gradient_step
-from duopoly.policy.plain_gradient import init_optimiser, plain_gradient_step
+from duopoly.model.imagine import Dynamics, Starts, roll_out
+from duopoly.networks import random_batches, rebase
+from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
+from duopoly.policy.gradient.foresight import (
+    Foresight,
+    LeanInfo,
+    lean,
+    no_foresight,
+    rebase_foresight,
+)
+from duopoly.policy.gradient.step import InitOptimiser, ObjectiveFn, StepFn, StepInfo
+from duopoly.policy.gradient.surrogate import Samples, log_probs, objective, surrogate
+from duopoly.policy.gradient.value import (
+    ValueFunction,
+    ValueInfo,
+    ValueState,
+    fit_value,
+    init_value,
+)
+from duopoly.policy.player import Spaces
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
-from duopoly.policy.step import ObjectiveFn, StepInfo
-from duopoly.policy.surrogate import Samples, log_probs, objective, surrogate
-from duopoly.policy.trust_region import trust_region_step
-from duopoly.policy.value import ValueFunction, ValueInfo, ValueState, fit_value, init_value
-from duopoly.settings import ImaginationSettings, Improver, PolicySettings, Settings
+from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Rollouts, Transitions
-
-STEPS: Final[Mapping[Improver, Callable]] = {
-    "npg": natural_gradient_step,
-    "trpo": trust_region_step,
-    "pg": plain_gradient_step,
-}
-"""Ways to move the parameters, all of one shape:
-(policy, opt_state, objective_fn, fisher_obs, settings) -> (policy, opt_state, StepInfo)."""
 
 
 class PolicyState(eqx.Module):
@@ -60,36 +61,25 @@ class ImprovementInfo(NamedTuple):
     """Of the implicit term; None without one."""
 
 
-def init_policy_player(
-    key: Key[Array, ""],
-    obs_dim: int,
-    action_dim: int,
-    settings: PolicySettings,
-    angles: tuple[int, ...] = (),
+def init_state(
+    key: Key[Array, ""], spaces: Spaces, settings: Settings, init_optimiser: InitOptimiser
 ) -> PolicyState:
-    """Returns the policy player at the start of the game; it sees sine and cosine of ``angles``."""
+    """Returns the policy player at the start of the game."""
     key_policy, key_value = jax.random.split(key)
-    policy = init_policy(key_policy, obs_dim, action_dim, settings, angles)
+    obs_dim, action_dim, angles = spaces
+    policy = init_policy(key_policy, obs_dim, action_dim, settings.policy, angles)
+    leads = settings.leader.gradient != "first_order"
     return PolicyState(
         policy,
-        init_value(key_value, obs_dim + len(angles), settings.value),
-        init_optimiser(policy, settings),
+        init_value(key_value, obs_dim + len(angles), settings.policy.value),
+        init_optimiser(policy, settings.policy),
+        no_foresight(policy) if leads else None,
     )
 
 
 def fix_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
-    """Returns the player that sees the world in units of its first data.
-
-    The networks stay as they were drawn, so the function changes: little, as its mean begins near
-    zero everywhere.
-    """
-    inputs = Normaliser.of(seen.obs, seen.valid, state.policy.inputs.angles)
-    return eqx.tree_at(lambda s: s.policy.inputs, state, inputs)
-
-
-def with_foresight(state: PolicyState) -> PolicyState:
-    """Returns the player that can remember an implicit term, and has met none."""
-    return PolicyState(state.policy, state.value, state.opt_state, no_foresight(state.policy))
+    """Returns the player that sees the world in units of its first data."""
+    return eqx.tree_at(lambda s: s.policy, state, with_inputs_of(state.policy, seen))
 
 
 @jax.jit
@@ -122,6 +112,7 @@ def improve_policy(
     dynamics: Dynamics,
     starts: Starts,
     settings: Settings,
+    step_fn: StepFn,
     implicit: Samples | None = None,
 ) -> tuple[PolicyState, ImprovementInfo]:
     """Imagines, estimates advantages, takes a policy step, refits the value function.
@@ -131,7 +122,7 @@ def improve_policy(
     """
     keys = jax.random.split(key, 4)
     key_fisher, key_value = keys[2], keys[3]
-    rollouts = roll_out(keys[:2], state.policy, dynamics, starts, settings.imagination)
+    rollouts = roll_out(keys[:2], act_by(state.policy), dynamics, starts, settings.imagination)
     advantage, target = estimate_advantages(state, rollouts, settings.policy)
     weight = sample_weights(rollouts, settings)
     advantage, scale = normalise_advantages(advantage, weight)
@@ -155,7 +146,7 @@ def improve_policy(
         foresight, objective_fn, lean_info = lean_on(
             state, first_order_fn, implicit, scale, fisher_obs, settings
         )
-    policy, opt_state, step = STEPS[settings.policy.improver](
+    policy, opt_state, step = step_fn(
         state.policy, state.opt_state, objective_fn, fisher_obs, settings.policy
     )
     x = jax.vmap(state.policy.inputs)(flat.obs)
@@ -182,26 +173,6 @@ def lean_on(
     known = no_foresight(state.policy) if state.foresight is None else state.foresight
     is_known = jnp.any(implicit.weight > 0.0)
     return lean(state.policy, known, objective_fn, implicit_fn, is_known, fisher_obs, settings)
-
-
-def roll_out(
-    keys: Key[Array, "2"],
-    policy: GaussianPolicy,
-    dynamics: Dynamics,
-    starts: Starts,
-    settings: ImaginationSettings,
-) -> Rollouts:
-    """Rolls a policy out in every world; two keys draw the starts and all that follows."""
-    key_starts, key_imagine = keys[0], keys[1]
-    shape = (dynamics.num_members, settings.num_rollouts)
-    first = draw_starts(key_starts, starts, shape, settings.start_from_data)
-    return imagine(
-        key_imagine,
-        lambda key, obs: sample(key, policy, obs),
-        dynamics,
-        first,
-        settings.horizon,
-    )
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:

@@ -19,12 +19,12 @@ from jaxtyping import Array, Bool, Float
 
 from duopoly.networks import MLP, Normaliser, rebase
 from duopoly.policy.gaussian import GaussianPolicy
-from duopoly.policy.natural_gradient import (
+from duopoly.policy.gradient.natural_gradient import (
     FisherProduct,
     fisher_vector_product,
     natural_direction,
 )
-from duopoly.policy.step import ObjectiveFn, flatten_policy
+from duopoly.policy.gradient.step import ObjectiveFn, flatten_policy
 from duopoly.settings import Settings
 
 

@@ -8,8 +8,8 @@ the best few (Chua et al., 2018); MPPI takes the mean of all, weighted by the ex
 they earn (Williams et al., 2017). What is left of a plan starts the search for the next one.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from duopoly.model.imagine import Dynamics
 from duopoly.policy.returns import tail_weights
-from duopoly.settings import Improver, PlannerSettings, Settings
+from duopoly.settings import PlannerSettings, Settings
 
 
 class Search(NamedTuple):
@@ -27,6 +27,10 @@ class Search(NamedTuple):
 
     mean: Float[Array, "T act"]
     std: Float[Array, "T act"]
+
+
+UpdateFn = Callable[[Search, Float[Array, "N T act"], Float[Array, " N"], PlannerSettings], Search]
+"""Moves a search towards the plans that earn most, by plans, their returns and settings."""
 
 
 class PlanInfo(NamedTuple):
@@ -49,6 +53,7 @@ def plan(
     obs: Float[Array, " obs"],
     previous: Float[Array, "T act"],
     settings: Settings,
+    update_fn: UpdateFn,
 ) -> tuple[Float[Array, " act"], Float[Array, "T act"], PlanInfo]:
     """Searches for the best plan from here, starting from what is left of the previous one.
 
@@ -56,7 +61,6 @@ def plan(
     moved one step ahead; and what was seen.
     """
     planner = settings.policy.planner
-    update_fn = UPDATES[settings.policy.improver]
 
     def iterate(search: Search, key: Array) -> tuple[Search, Float[Array, ""]]:
         key_plans, key_world = jax.random.split(key)
@@ -128,7 +132,7 @@ def plan_returns(
     return jnp.sum(share * return_, axis=0)
 
 
-def follow_elites(
+def cem_update(
     search: Search,
     plans: Float[Array, "N T act"],
     score: Float[Array, " N"],
@@ -145,7 +149,7 @@ def follow_elites(
     return Search(mean, jnp.sqrt(variance))
 
 
-def follow_softmax(
+def mppi_update(
     search: Search,
     plans: Float[Array, "N T act"],
     score: Float[Array, " N"],
@@ -157,10 +161,3 @@ def follow_softmax(
     score = jnp.where(is_finite, score, -jnp.inf)
     weight = jax.nn.softmax(score / (settings.temperature * spread + 1e-8))
     return Search(jnp.einsum("n,nta->ta", weight, plans), search.std)
-
-
-UPDATES: Final[Mapping[Improver, Callable[..., Search]]] = {
-    "cem": follow_elites,
-    "mppi": follow_softmax,
-}
-"""How each planner moves its search."""

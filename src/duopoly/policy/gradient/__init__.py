@@ -1,0 +1,1 @@
+"""Policy players that take gradient steps in imagination: npg, trpo and pg."""

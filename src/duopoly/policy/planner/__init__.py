@@ -1,0 +1,1 @@
+"""Policy players that plan every action in the model: cem and mppi."""
