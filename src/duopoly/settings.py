@@ -284,7 +284,7 @@ class RobustnessSettings(_Checked):
 
 @dataclasses.dataclass(frozen=True)
 class LeaderSettings(_Checked):
-    """How far the leader of PAL or MAL foresees the follower's answer (Eq. 11)."""
+    """How the leader of PAL or MAL takes the follower's best response into account (Eq. 11)."""
 
     gradient: LeaderGradient = "first_order"
     """Hold the answer fixed, differentiate it implicitly, or through steps towards it."""

@@ -1,4 +1,4 @@
-"""Games whose leader foresees the answer: played, counted, refused."""
+"""Games whose leader differentiates the best response: played, counted, refused."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from probes import POINT, TINY
 
 from duopoly.agent import Algorithm
 from duopoly.cli.parsing import parse
-from duopoly.game.leader import evidence_of, foresee_as_model
+from duopoly.game.leader import evidence_of, model_leader_term
 from duopoly.game.play import Round, play
 from duopoly.game.report import Metrics
 from duopoly.game.state import Game, GameState, start
@@ -34,7 +34,7 @@ def led(**changes: object) -> Settings:
 
 @functools.cache
 def last_round(schedule: Schedule, leader: LeaderSettings) -> Round:
-    """The first round in which the leader has an answer to foresee."""
+    """The first round in which the leader has a best response to differentiate."""
     settings = dataclasses.replace(TINY, leader=leader)
     num_env_steps = 200 if schedule is PAL else 260
     *_, last = play(POINT, settings, schedule, 3, num_env_steps=num_env_steps)
@@ -57,16 +57,16 @@ def flat(tree: object) -> np.ndarray:
     [(PAL, "implicit"), (PAL, "unrolled"), (MAL, "implicit")],
     ids=lambda x: getattr(x, "name", x),
 )
-def test_a_leader_that_foresees_the_answer_moves_elsewhere(
+def test_a_leader_that_differentiates_the_best_response_moves_elsewhere(
     schedule: Schedule, gradient: str
 ) -> None:
     plain = last_round(schedule, LEADER)
-    foreseen = last_round(schedule, dataclasses.replace(LEADER, gradient=gradient))
+    led_round = last_round(schedule, dataclasses.replace(LEADER, gradient=gradient))
     assert np.isnan(plain.metrics["leader/implicit_share"])
-    assert foreseen.metrics["leader/failed_solves"] == 0
-    assert 0.0 < foreseen.metrics["leader/implicit_share"] < 10.0
-    assert np.isnan(foreseen.metrics["leader/cg_residual"]) == (gradient == "unrolled")
-    assert not np.allclose(parameters(plain.state), parameters(foreseen.state), rtol=1e-4)
+    assert led_round.metrics["leader/failed_solves"] == 0
+    assert 0.0 < led_round.metrics["leader/implicit_share"] < 10.0
+    assert np.isnan(led_round.metrics["leader/cg_residual"]) == (gradient == "unrolled")
+    assert not np.allclose(parameters(plain.state), parameters(led_round.state), rtol=1e-4)
 
 
 def test_failed_solves_are_counted_and_leave_first_order_steps() -> None:
@@ -144,7 +144,7 @@ def test_a_leading_model_is_tilted_unless_its_term_failed() -> None:
     def tilt(leader: LeaderSettings) -> tuple[Tilt | None, Metrics]:
         settings = dataclasses.replace(TINY, leader=leader)
         arena = Game(POINT, settings, 3, Leader.MODEL)
-        return foresee_as_model(arena, state.players, state, state.buffer.latest(500))
+        return model_leader_term(arena, state.players, state, state.buffer.latest(500))
 
     assert tilt(LEADER) == (None, {})
     unrolled, seen = tilt(dataclasses.replace(LEADER, gradient="unrolled"))

@@ -18,7 +18,7 @@ from duopoly.equilibrium.curvature import (
     gauss_newton_product,
     hessian_product,
 )
-from duopoly.equilibrium.response import Term, foresee, implicit_term, unrolled_term
+from duopoly.equilibrium.response import Term, implicit_term, leader_term, unrolled_term
 from duopoly.settings import LeaderSettings
 
 EXACT = LeaderSettings(gradient="implicit", cg_iterations=60, cg_damping=0.0, max_residual=1e-6)
@@ -218,7 +218,7 @@ def test_the_gradient_is_that_of_the_game_solved_anew(name: str) -> None:
 
     def unrolled(num_steps: int) -> float:
         settings = LeaderSettings(gradient="unrolled", unrolled_steps=num_steps)
-        return error(lambda *game: foresee(*game, settings))
+        return error(lambda *game: leader_term(*game, settings))
 
     nothing = error(lambda _f, x, *_: Term(0.0 * x, jnp.zeros(()), jnp.array(False)))
     assert nothing > 0.05  # the implicit term matters

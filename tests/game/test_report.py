@@ -22,7 +22,7 @@ def test_every_round_has_every_metric(schedule: Schedule) -> None:
     assert unknown <= {
         *("game/leader_loss", "time/plan_ms", "planner/return_mean", "model/holdout_error"),
         *("model/reward_error", "model/termination_error"),
-        # Known where a leader foresees the answer.
+        # Known where a leader differentiates the best response.
         *(name for name in DESCRIPTIONS if name.startswith("leader/")),
     }
 

@@ -1,1 +1,1 @@
-"""What the game tells: how far it is from an equilibrium, and how a leader foresees an answer."""
+"""What the game tells: how far it is from an equilibrium, and the gradient of a leader."""

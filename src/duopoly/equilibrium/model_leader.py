@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
-from duopoly.equilibrium.response import foresee
+from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.imagine import Starts
 from duopoly.networks import MLP, random_batches
@@ -68,7 +68,7 @@ def model_term(
 
     losses = sample_losses(world.ensemble, world.ensemble.members, evidence.data)
     real = credited(evidence, losses, discount, settings.leader.baseline_ridge)
-    term = foresee(
+    term = leader_term(
         follower_loss_fn,
         world.ensemble.members,
         theta,

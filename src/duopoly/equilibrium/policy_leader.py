@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Key
 from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.curvature import gauss_newton_product
 from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
-from duopoly.equilibrium.response import foresee
+from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
@@ -82,7 +82,7 @@ def policy_term(
     product = gauss_newton_product(
         loss.outputs, loss.of_outputs, answer, settings.leader.cg_damping
     )
-    term = foresee(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
+    term = leader_term(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
     reward = evidence.share * term.value
     samples = credited(evidence, reward, discount, settings.leader.baseline_ridge)
     samples = samples._replace(weight=jnp.where(term.is_failed, 0.0, samples.weight))

@@ -96,7 +96,7 @@ def unrolled_term(
     return refuse(value, jnp.full((), jnp.nan, answer.dtype), ~(after <= before + rounding))
 
 
-def foresee(
+def leader_term(
     follower_loss_fn: FollowerLossFn,
     leader: Turned,
     answer: Float[Array, " P"],

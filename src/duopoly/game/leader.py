@@ -1,4 +1,4 @@
-"""The leader of PAL or MAL, who foresees how the follower answers (Eq. 11)."""
+"""The leader of PAL or MAL, who differentiates the follower's best response (Eq. 11)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from duopoly.types import Metrics, Transitions
 
 
 def leads(game: Game, leader: Leader) -> bool:
-    """Tells whether that player leads and foresees the other's answer."""
+    """Tells whether that player leads, and differentiates the other's best response."""
     return game.leader is leader and game.settings.leader.gradient != "first_order"
 
 
@@ -45,7 +45,7 @@ def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
 
 
 class PolicyLeader(NamedTuple):
-    """What a policy that leads foresees of the model's answer, from real data."""
+    """The implicit term of a policy that leads, from real data."""
 
     evidence: Evidence
     term_fn: LeaderFn
@@ -59,7 +59,7 @@ class PolicyLeader(NamedTuple):
 def policy_leader(
     game: Game, before: Players, state: GameState, world: LearnedWorld | RobustWorld, starts: Starts
 ) -> PolicyLeader | None:
-    """Returns what a policy that leads foresees while it improves in ``world``; None: no leader."""
+    """Returns the implicit term of a policy that improves in ``world``; None unless it leads."""
     if not leads(game, Leader.POLICY):
         return None
     evidence = evidence_of(game, before, state)
@@ -71,7 +71,7 @@ def policy_leader(
     return PolicyLeader(evidence, term_fn)
 
 
-def foresee_as_model(
+def model_leader_term(
     game: Game, before: Players, state: GameState, data: Transitions
 ) -> tuple[Tilt | None, Metrics]:
     """Returns how a model that leads tilts its loss, once there is a policy that answered it."""

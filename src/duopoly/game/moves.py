@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 
 from duopoly.equilibrium.gaps import imagine_policy, mean_return
 from duopoly.game import report
-from duopoly.game.leader import foresee_as_model, policy_leader
+from duopoly.game.leader import model_leader_term, policy_leader
 from duopoly.game.state import Game, GameError, GameState, Players, Purpose, key_of, with_policy
 from duopoly.game.views import learned_world, practice_world, recent_data, start_states
 from duopoly.model.fit import fit_model
@@ -70,7 +70,7 @@ def fit(
     """Lets the model player fit the data."""
     settings = game.settings.model
     num_epochs = settings.epochs.at(degree)
-    tilt, foreseen = foresee_as_model(game, before, state, data)
+    tilt, of_term = model_leader_term(game, before, state, data)
     model, info = fit_model(key, before.model, data, settings, num_epochs, tilt)
     if bool(jnp.all(info.is_refused)):
         raise GameError(
@@ -78,7 +78,7 @@ def fit(
             f"try a smaller model learning rate than {settings.learning_rate:g}"
         )
     players = Players(state.players.policy, model)
-    return dataclasses.replace(state, players=players), report.of_fit(info) | foreseen
+    return dataclasses.replace(state, players=players), report.of_fit(info) | of_term
 
 
 def improve(

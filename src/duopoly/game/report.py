@@ -122,7 +122,7 @@ def of_fit(info: FitInfo) -> Metrics:
 
 
 def of_outcomes(error: OutcomeError) -> Metrics:
-    """Summarises how well the model foresees what it learns beside the next observation."""
+    """Summarises how well the model predicts what it learns beside the next observation."""
     return {
         "model/reward_error": float(jnp.mean(error.reward)),
         "model/termination_error": float(jnp.mean(error.termination)),

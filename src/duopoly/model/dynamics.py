@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.model.ensemble import Ensemble, disagreement, predict
-from duopoly.model.outcomes import Unknown, foresee
+from duopoly.model.outcomes import Unknown, predict_reward_and_termination
 from duopoly.networks import MLP
 from duopoly.settings import RobustnessSettings
 from duopoly.types import Prediction
@@ -72,7 +72,9 @@ class LearnedWorld(eqx.Module):
         next_obs = predict(self.ensemble, obs, action, key_next)
         next_obs, reward, terminated = jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
         if self.ensemble.outcomes is not None:
-            learned = foresee(key_end, self.ensemble.outcomes, obs, action, next_obs)
+            learned = predict_reward_and_termination(
+                key_end, self.ensemble.outcomes, obs, action, next_obs
+            )
             reward = learned[0] if self.knowledge.reward_fn is None else reward
             terminated = learned[1] if self.knowledge.terminated_fn is None else terminated
         return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))

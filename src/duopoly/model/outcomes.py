@@ -142,7 +142,7 @@ def outcome_error(outcomes: Outcomes, data: Transitions) -> OutcomeError:
     return jax.vmap(of_member)(outcomes.members)
 
 
-def foresee(
+def predict_reward_and_termination(
     key: Key[Array, ""],
     outcomes: Outcomes,
     obs: Float[Array, "E B obs"],
@@ -153,7 +153,7 @@ def foresee(
 
     The reward stays near the range of the data's. Termination is drawn with the probability that
     the network gives it, not cut at one half: so as many imagined steps end as it expects, even
-    where ends cannot be foreseen and no single step is likely to be one. A world that was never
+    where ends cannot be predicted and no single step is likely to be one. A world that was never
     seen to end does not end. Of the two, what is known means nothing.
     """
 

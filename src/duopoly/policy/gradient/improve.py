@@ -41,7 +41,7 @@ class PolicyState(eqx.Module):
     opt_state: optax.OptState = ()
     """What the way of stepping remembers; empty but for plain gradients."""
     foresight: Foresight | None = None
-    """What is remembered of the implicit term; None unless a leader foresees the answer."""
+    """What is remembered of the implicit term; None unless a leader's gradient has one."""
 
 
 class ImprovementInfo(NamedTuple):
