@@ -295,7 +295,7 @@ class LeaderSettings(_Checked):
     cg_iterations: int = _at_least(1, 10)
     """Conjugate gradient iterations of an implicit gradient."""
     cg_damping: float = _between(0.0, 1e3, 0.1)
-    """Added to the curvature of the follower's loss; pulls a leading model to where it was."""
+    """Added to the curvature of the follower's loss; keeps a leading model near where it was."""
     max_residual: float = _between(0.0, 1.0, 0.5)
     """Relative residual above which a solve has failed and the step is of first order."""
     unrolled_steps: int = _at_least(1, 10)

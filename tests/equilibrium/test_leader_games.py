@@ -17,7 +17,7 @@ from duopoly.game.play import Round, play
 from duopoly.game.report import Metrics
 from duopoly.game.state import Game, GameState, start
 from duopoly.model.fit import fit_model, init_model
-from duopoly.model.objective import Tilt
+from duopoly.model.objective import LeaderPenalty
 from duopoly.runs.snapshot import restore, snapshot
 from duopoly.schedule import BR, GDA, MAL, PAL, Leader, Schedule
 from duopoly.settings import Improver, LeaderSettings, Settings, SettingsError
@@ -138,20 +138,20 @@ def test_resuming_equals_not_stopping_with_what_is_remembered(improver: Improver
         assert last.metrics[name] == whole.metrics[name]
 
 
-def test_a_leading_model_is_tilted_unless_its_term_failed() -> None:
+def test_a_leading_model_has_a_penalty_unless_its_term_failed() -> None:
     state = last_round(MAL, LEADER).state
 
-    def tilt(leader: LeaderSettings) -> tuple[Tilt | None, Metrics]:
+    def penalty(leader: LeaderSettings) -> tuple[LeaderPenalty | None, Metrics]:
         settings = dataclasses.replace(TINY, leader=leader)
         arena = Game(POINT, settings, 3, Leader.MODEL)
         return model_leader_term(arena, state.players, state, state.buffer.latest(500))
 
-    assert tilt(LEADER) == (None, {})
-    unrolled, seen = tilt(dataclasses.replace(LEADER, gradient="unrolled"))
+    assert penalty(LEADER) == (None, {})
+    unrolled, seen = penalty(dataclasses.replace(LEADER, gradient="unrolled"))
     assert seen["leader/failed_solves"] == 0
     assert seen["leader/implicit_share"] > 0.0
     assert unrolled is not None
-    nothing, seen = tilt(HOPELESS)
+    nothing, seen = penalty(HOPELESS)
     assert seen["leader/failed_solves"] == 1
     assert nothing is None
 
@@ -169,21 +169,21 @@ def test_where_nobody_leads_a_leaders_gradient_is_refused(schedule: Schedule) ->
     assert parse(words).settings.leader.gradient == "first_order"
 
 
-def test_a_tilted_fit_leans_against_the_slope_and_is_pulled_back() -> None:
+def test_a_fit_with_a_leader_penalty_moves_against_its_gradient_and_stays_near() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     state = init_model(keys[0], 2, 1, (0, 1), TINY.model)
     obs, action = jax.random.normal(keys[1], (100, 2)), jax.random.normal(keys[2], (100, 1))
     no = jnp.zeros(100, bool)
     data = Transitions(obs, action, obs[:, 0], obs + 0.1 * action, no, no, jnp.asarray(100))
-    slope = jax.tree.map(lambda x: 0.3 * jnp.cos(100.0 * x), state.ensemble.members)
+    gradient = jax.tree.map(lambda x: 0.3 * jnp.cos(100.0 * x), state.ensemble.members)
 
-    def fitted(tilt: Tilt | None) -> np.ndarray:
-        return flat(fit_model(keys[0], state, data, TINY.model, 10, tilt)[0].ensemble.members)
+    def fitted(penalty: LeaderPenalty | None) -> np.ndarray:
+        return flat(fit_model(keys[0], state, data, TINY.model, 10, penalty)[0].ensemble.members)
 
     def flat(tree: object) -> np.ndarray:
         return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
-    begin, plain, way = flat(state.ensemble.members), fitted(None), flat(slope)
-    leaning, held = fitted(Tilt(slope, 0.0)), fitted(Tilt(slope, 100.0))
-    assert (leaning - plain) @ way < -0.1 * np.linalg.norm(leaning - plain) * np.linalg.norm(way)
-    assert np.linalg.norm(held - begin) < 0.2 * np.linalg.norm(leaning - begin)
+    begin, plain, way = flat(state.ensemble.members), fitted(None), flat(gradient)
+    free, held = fitted(LeaderPenalty(gradient, 0.0)), fitted(LeaderPenalty(gradient, 100.0))
+    assert (free - plain) @ way < -0.1 * np.linalg.norm(free - plain) * np.linalg.norm(way)
+    assert np.linalg.norm(held - begin) < 0.2 * np.linalg.norm(free - begin)

@@ -342,10 +342,10 @@ def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.
         return jnp.mean(temporal_differences(key, value_of(s.player), world, rollouts, 0.9))
 
     def answer(share: np.ndarray) -> np.ndarray:
-        """argmin Σ shareᵢ ℓᵢ + ½ λ ‖M − M̂‖², less the slope that M̂, no minimum, already has."""
+        """argmin Σ shareᵢ ℓᵢ + ½ λ ‖M − M̂‖², less the gradient that M̂, no minimum, already has."""
         even = np.full(NUM, 1.0 / NUM)
-        slope = inputs.T @ (even[:, None] * (inputs @ begin - s.y))
-        right = inputs.T @ (share[:, None] * s.y) + 0.05 * begin + slope
+        gradient = inputs.T @ (even[:, None] * (inputs @ begin - s.y))
+        right = inputs.T @ (share[:, None] * s.y) + 0.05 * begin + gradient
         return np.linalg.solve(inputs.T @ (share[:, None] * inputs) + 0.05 * np.eye(4), right)
 
     found = []
@@ -407,8 +407,8 @@ def test_agreement_is_the_mean_cosine_of_gradients_on_disjoint_episodes() -> Non
     score = jax.jit(jax.grad(lambda t, o, a: log_prob(rebuild(t), o, a)))
     gradients = np.zeros((NUM_FOLDS, len(theta)))
     for i in range(23):
-        slope = score(theta, samples.obs[i], samples.action[i])
-        gradients[(i // 3) % NUM_FOLDS] += np.asarray(slope) * float(samples.advantage[i])
+        score_i = score(theta, samples.obs[i], samples.action[i])
+        gradients[(i // 3) % NUM_FOLDS] += np.asarray(score_i) * float(samples.advantage[i])
     unit = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
     pairs = [unit[i] @ unit[j] for i, j in itertools.combinations(range(NUM_FOLDS), 2)]
     found = fold_cosine(s.player.policy, samples, first)
@@ -475,8 +475,8 @@ def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
     weights = np.asarray(members.layers[0].weight), np.asarray(members.layers[0].bias)
     predicted = np.einsum("ni,eio->eno", s.x, weights[0]) + weights[1][:, None]
     losses = np.sum(np.mean((predicted - s.y) ** 2, axis=2), axis=0)
-    slope = np.mean(real * (losses - losses.mean())[:, None], axis=0)
-    push = np.linalg.solve(dense_fisher(), slope)  # what moves π there raises the real loss
+    gradient = np.mean(real * (losses - losses.mean())[:, None], axis=0)
+    push = np.linalg.solve(dense_fisher(), gradient)  # what moves π there raises the real loss
 
     rng = np.random.default_rng(7)
     way = jax.tree.map(lambda m: jnp.asarray(rng.normal(size=m.shape)), members)

@@ -31,11 +31,11 @@ def double_precision() -> Iterator[None]:
 
 
 def differences(loss: Callable[[np.ndarray], float], at: np.ndarray, h: float = 1e-5) -> np.ndarray:
-    slope = np.zeros(at.size)
+    gradient = np.zeros(at.size)
     for i, step in enumerate(h * np.eye(at.size)):
         step = step.reshape(at.shape)
-        slope[i] = (loss(at + step) - loss(at - step)) / (2.0 * h)
-    return slope.reshape(at.shape)
+        gradient[i] = (loss(at + step) - loss(at - step)) / (2.0 * h)
+    return gradient.reshape(at.shape)
 
 
 Gradient = tuple[jax.Array, jax.Array]

@@ -140,9 +140,9 @@ def test_no_sample_weighs_more_than_the_largest_ratio(
         total = np.zeros(len(theta))
         score = jax.jit(jax.value_and_grad(lambda t, o, a: log_prob(rebuild(t), o, a)))
         for i in range(350):
-            log_density, slope = score(at, samples.obs[i], samples.action[i])
+            log_density, score_i = score(at, samples.obs[i], samples.action[i])
             ratio = min(float(jnp.exp(log_density - samples.log_prob[i])), max_ratio)
-            total += ratio * float(samples.advantage[i]) * np.asarray(slope, np.float64)
+            total += ratio * float(samples.advantage[i]) * np.asarray(score_i, np.float64)
         return total / 350
 
     def found(max_ratio: float | None) -> np.ndarray:

@@ -58,10 +58,10 @@ def implicit_term(
         product, jax.grad(leader_loss_fn)(answer), settings.cg_iterations, settings.max_residual
     )
 
-    def slope(leader: Turned) -> Float[Array, ""]:
+    def along_solution(leader: Turned) -> Float[Array, ""]:
         return jax.jvp(lambda y: follower_loss_fn(leader, y), (answer,), (solve.solution,))[1]
 
-    value = jax.tree.map(jnp.negative, jax.grad(slope)(leader))
+    value = jax.tree.map(jnp.negative, jax.grad(along_solution)(leader))
     return refuse(value, solve.residual, solve.is_failed)
 
 

@@ -17,7 +17,7 @@ from duopoly.game.views import learned_world, recent_data, start_states
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.fit import measure
 from duopoly.model.imagine import Starts
-from duopoly.model.objective import Tilt
+from duopoly.model.objective import LeaderPenalty
 from duopoly.policy.gaussian import GaussianPolicy
 from duopoly.policy.gradient.surrogate import Samples
 from duopoly.policy.player import LeaderFn, State
@@ -73,8 +73,8 @@ def policy_leader(
 
 def model_leader_term(
     game: Game, before: Players, state: GameState, data: Transitions
-) -> tuple[Tilt | None, Metrics]:
-    """Returns how a model that leads tilts its loss, once there is a policy that answered it."""
+) -> tuple[LeaderPenalty | None, Metrics]:
+    """Returns what a leading model adds to its loss, once a policy has responded to it."""
     if not leads(game, Leader.MODEL) or int(before.model.num_fits) == 0:
         return None, {}
     settings = game.settings
@@ -83,10 +83,10 @@ def model_leader_term(
     world = eqx.tree_at(lambda w: w.ensemble, learned_world(game, before), ensemble)
     world = robust_world(world, settings.robustness)
     evidence = evidence_of(game, before, state)
-    slope, info = model_term(
+    gradient, info = model_term(
         key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
         settings,
     )  # fmt: skip
-    norms = norms_of_gradient(slope, world, evidence.data)
-    tilt = None if bool(info.is_failed) else Tilt(slope, settings.leader.cg_damping)
-    return tilt, report.of_leader([info]) | report.of_tilt(norms)
+    norms = norms_of_gradient(gradient, world, evidence.data)
+    penalty = None if bool(info.is_failed) else LeaderPenalty(gradient, settings.leader.cg_damping)
+    return penalty, report.of_leader([info]) | report.of_leading_model(norms)

@@ -70,8 +70,8 @@ def fit(
     """Lets the model player fit the data."""
     settings = game.settings.model
     num_epochs = settings.epochs.at(degree)
-    tilt, of_term = model_leader_term(game, before, state, data)
-    model, info = fit_model(key, before.model, data, settings, num_epochs, tilt)
+    penalty, of_term = model_leader_term(game, before, state, data)
+    model, info = fit_model(key, before.model, data, settings, num_epochs, penalty)
     if bool(jnp.all(info.is_refused)):
         raise GameError(
             f"round {state.round}: the fit of every ensemble member turned non-finite; "

@@ -138,7 +138,7 @@ def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:
     }
 
 
-def of_tilt(norms: Norms) -> Metrics:
+def of_leading_model(norms: Norms) -> Metrics:
     """Summarises what the implicit term is in the loss of a model that leads."""
     return {
         "leader/implicit_share": float(norms.term / norms.whole),

@@ -17,12 +17,12 @@ from duopoly.model.ensemble import Ensemble, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
 from duopoly.model.loss import squared_error as squared_error
 from duopoly.model.objective import (
-    Tilt,
+    LeaderPenalty,
     inputs_and_targets,
     lesson_of,
     objective_of,
     previous_answers,
-    tilted,
+    with_leader_penalty,
 )
 from duopoly.model.outcomes import Unknown, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
@@ -83,13 +83,13 @@ def fit_model(
     data: Transitions,
     settings: ModelSettings,
     num_epochs: int,
-    tilt: Tilt | None = None,
+    penalty: LeaderPenalty | None = None,
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
     Adam begins anew in every fit, its step size to fall along half a cosine to a hundredth. A
-    member whose parameters or loss turn non-finite keeps those it came with. A ``tilt`` of the loss
-    is that of a model which leads.
+    member whose parameters or loss turn non-finite keeps those it came with. A ``penalty``
+    is what a model that leads adds to its loss.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     lesson = lesson_of(ensemble, data)
@@ -100,18 +100,19 @@ def fit_model(
     proximal = jnp.where(state.num_fits > 0, settings.proximal, 0.0)
 
     def fit_member(
-        key: Array, networks: Networks, anchor: Gaussian | None, slope: MLP | None
+        key: Array, networks: Networks, anchor: Gaussian | None, gradient: MLP | None
     ) -> tuple[Networks, Progress]:
         drawn = resample(jax.random.fold_in(key, BOOTSTRAP), rows) if settings.bootstrap else rows
         objective = objective_of(ensemble, lesson, held, anchor, proximal)
-        if tilt is not None and slope is not None:
-            objective = tilted(objective, Tilt(slope, tilt.pull), networks.dynamics)
+        if penalty is not None and gradient is not None:
+            own = LeaderPenalty(gradient, penalty.proximal_weight)
+            objective = with_leader_penalty(objective, own, networks.dynamics)
         return descend(key, networks, drawn, objective, settings, num_epochs)
 
     before = networks_of(ensemble)
     keys = jax.random.split(key, ensemble.num_members)
-    slope = None if tilt is None else tilt.slope
-    fitted, progress = jax.vmap(fit_member)(keys, before, anchor, slope)
+    gradient = None if penalty is None else penalty.gradient
+    fitted, progress = jax.vmap(fit_member)(keys, before, anchor, gradient)
     is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
     if held is not None:
         is_refused |= ~jnp.isfinite(progress.holdout_error)

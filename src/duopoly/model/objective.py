@@ -25,13 +25,13 @@ class Lesson(NamedTuple):
     outcomes: OutcomeTargets | None
 
 
-class Tilt(NamedTuple):
-    """What a model that leads adds to its loss: ⟨slope, M⟩ + ½ · pull · ‖M − M_0‖²."""
+class LeaderPenalty(NamedTuple):
+    """What a model that leads adds to its loss: ⟨gradient, M⟩ + ½ λ ‖M − M_0‖²."""
 
-    slope: MLP
-    """A gradient per member, held fixed over the fit (Eq. 11)."""
-    pull: float
-    """Keeps the model near M_0, where it began: the slope was measured there."""
+    gradient: MLP
+    """The implicit term of every member, held fixed over the fit (Eq. 11)."""
+    proximal_weight: float
+    """λ: keeps the model near M_0, where it began and where the gradient was measured."""
 
 
 def objective_of(
@@ -64,15 +64,18 @@ def objective_of(
     return Objective(loss_fn, None if held is None else lambda n: holdout_fn(n, held))
 
 
-def tilted(objective: Objective, tilt: Tilt, begin: MLP) -> Objective:
-    """Returns one member's objective with its tilt, from the networks that the fit begins with."""
+def with_leader_penalty(objective: Objective, penalty: LeaderPenalty, begin: MLP) -> Objective:
+    """Returns one member's objective plus its penalty; the fit begins with the networks ``begin``.
 
-    def tilt_of(slope: Array, now: Array, first: Array) -> Float[Array, ""]:
+    The penalty is ⟨gradient, M − M_0⟩ + ½ λ ‖M − M_0‖², zero where the fit begins.
+    """
+
+    def penalty_of(gradient: Array, now: Array, first: Array) -> Float[Array, ""]:
         moved = now - first
-        return jnp.sum(slope * moved) + 0.5 * tilt.pull * jnp.sum(moved**2)
+        return jnp.sum(gradient * moved) + 0.5 * penalty.proximal_weight * jnp.sum(moved**2)
 
     def loss_fn(networks: Networks, rows: Int[Array, " batch"]) -> Float[Array, ""]:
-        terms = jax.tree.map(tilt_of, tilt.slope, networks.dynamics, begin)
+        terms = jax.tree.map(penalty_of, penalty.gradient, networks.dynamics, begin)
         return objective.loss_fn(networks, rows) + sum(jax.tree.leaves(terms))
 
     return Objective(loss_fn, objective.holdout_fn)

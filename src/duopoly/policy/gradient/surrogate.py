@@ -46,8 +46,8 @@ def surrogate(
 def truncated_ratio(log_ratio: Float[Array, " N"], max_ratio: float) -> Float[Array, " N"]:
     """Returns w = π/π_old up to c = ``max_ratio``, and c (1 + log(w/c)) beyond it.
 
-    Its slope in log π is min(w, c): the truncated weight of an importance sample. Source: Ionides
-    (2008), Truncated importance sampling.
+    Its derivative in log π is min(w, c): the truncated weight of an importance sample. Source:
+    Ionides (2008), Truncated importance sampling.
     """
     excess = jnp.maximum(log_ratio - jnp.log(max_ratio), 0.0)
     return jnp.exp(log_ratio - excess) * (1.0 + excess)
