@@ -12,7 +12,7 @@ from probes import POINT, TINY
 
 from duopoly.agent import Algorithm
 from duopoly.cli.parsing import parse
-from duopoly.game.leader import evidence_of, model_leader_term
+from duopoly.game.leader import model_leader_term, on_policy_data
 from duopoly.game.play import Round, play
 from duopoly.game.report import Metrics
 from duopoly.game.state import Game, GameState, start
@@ -119,9 +119,9 @@ def test_the_share_counts_all_rows_of_the_policy_that_are_fitted() -> None:
     first, *_, last = play(POINT, TINY, PAL, 3, num_env_steps=320)
     # 200 rows collected, of which 150 are fitted and 60 looked at; then 60 of the 150.
     for played, share in ((first, 1.0), (last, 60 / 150)):
-        evidence = evidence_of(arena, played.state.players, played.state)
-        assert int(evidence.data.num_valid) == 60
-        np.testing.assert_allclose(evidence.share, share, rtol=1e-6)
+        on_policy = on_policy_data(arena, played.state.players, played.state)
+        assert int(on_policy.data.num_valid) == 60
+        np.testing.assert_allclose(on_policy.share, share, rtol=1e-6)
 
 
 @pytest.mark.parametrize("improver", ["npg", "pg"])

@@ -16,15 +16,15 @@ import scipy.stats
 from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.baseline import NUM_FOLDS, baseline
-from duopoly.equilibrium.credit import (
-    Evidence,
-    credited,
-    credits,
-    effective_sample_size,
-    fold_cosine,
-)
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
 from duopoly.equilibrium.model_leader import model_term
+from duopoly.equilibrium.on_policy import (
+    OnPolicyData,
+    centred_returns_to_go,
+    effective_sample_size,
+    fold_cosine,
+    policy_gradient_samples,
+)
 from duopoly.equilibrium.policy_leader import policy_term
 from duopoly.model.dynamics import Knowledge, LearnedWorld
 from duopoly.model.ensemble import Ensemble
@@ -80,7 +80,7 @@ def mean_pay(bias: float) -> float:
     return total / sum(p * len(steps) for p, steps in episodes(bias))
 
 
-def test_credits_give_the_gradient_of_the_mean_over_visits() -> None:
+def test_returns_to_go_give_the_gradient_of_the_mean_over_visits() -> None:
     played = [steps for _, steps in episodes(0.0)]  # all equally likely: data without noise
     assert len({len(steps) for steps in played}) > 1
     pay = [PAY[s] for steps in played for s, _ in steps]
@@ -90,17 +90,17 @@ def test_credits_give_the_gradient_of_the_mean_over_visits() -> None:
     valid = np.arange(len(pay) + padding) < len(pay)
     padded = jnp.asarray(np.append(pay, np.full(padding, 7.0)))
     first = jnp.asarray(np.append(first, np.zeros(padding, bool)))
-    credit = credits(padded, first, jnp.asarray(valid), 1.0)
-    assert not np.any(credit[len(pay) :])
-    found = float(np.mean(np.asarray(score) * credit[: len(pay)]))
+    returns = centred_returns_to_go(padded, first, jnp.asarray(valid), 1.0)
+    assert not np.any(returns[len(pay) :])
+    found = float(np.mean(np.asarray(score) * returns[: len(pay)]))
     expected = (mean_pay(1e-5) - mean_pay(-1e-5)) / 2e-5
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_credits_discount_what_happens_later_in_the_same_episode() -> None:
+def test_returns_to_go_discount_what_happens_later_in_the_same_episode() -> None:
     reward = np.array([1.0, 3.0, -2.0, 5.0, 0.0])
     first = np.array([True, False, False, True, False])
-    found = credits(jnp.asarray(reward), jnp.asarray(first), jnp.ones(5, bool), 0.5)
+    found = centred_returns_to_go(jnp.asarray(reward), jnp.asarray(first), jnp.ones(5, bool), 0.5)
     r = reward - reward.mean()
     by_hand = np.array([r[0] + 0.5 * r[1] + 0.25 * r[2], r[1] + 0.5 * r[2], r[2], 0.0, r[4]])
     by_hand[3] = r[3] + 0.5 * r[4]
@@ -143,9 +143,11 @@ def test_a_baseline_by_state_lowers_the_noise() -> None:
     rng, played = np.random.default_rng(0), [steps for _, steps in episodes(0.0)]
     drawn = [[played[i] for i in rng.integers(64, size=40)] for _ in range(300)]
     data = stacked([dataset(several, 120) for several in drawn])
-    credit = jax.vmap(lambda *row: credits(*row, 0.9))(data["pay"], data["first"], data["valid"])
-    without = np.sum(data["score"] * credit, axis=1)
-    with_it = np.sum(data["score"] * (credit - baselines(data)), axis=1)
+    returns = jax.vmap(lambda *row: centred_returns_to_go(*row, 0.9))(
+        data["pay"], data["first"], data["valid"]
+    )
+    without = np.sum(data["score"] * returns, axis=1)
+    with_it = np.sum(data["score"] * (returns - baselines(data)), axis=1)
     assert np.var(with_it) < 0.6 * np.var(without)
     assert abs(np.mean(with_it) - np.mean(without)) < 0.2 * np.std(without)
 
@@ -278,7 +280,7 @@ class Scene:
     player: PolicyState
     world: LearnedWorld
     starts: Starts
-    evidence: Evidence
+    on_policy: OnPolicyData
     x: np.ndarray
     y: np.ndarray
 
@@ -314,7 +316,7 @@ def scene() -> Scene:
         player,
         LearnedWorld(ensemble, KNOWN),
         Starts(data.obs, jnp.asarray(NUM), data),
-        Evidence(data, player.policy, data, jnp.asarray(1.0)),
+        OnPolicyData(data, player.policy, data, jnp.asarray(1.0)),
         x,
         y,
     )
@@ -357,7 +359,7 @@ def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.
 
 def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
     s, key = scene(), jax.random.key(2)
-    samples, info = policy_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
+    samples, info = policy_term(key, s.player, s.world, s.starts, s.on_policy, SETTINGS)
     assert not info.is_failed
     assert float(info.residual) < 1e-6
     found, expected = np.asarray(samples.advantage), influences(s, key, range(8), 1.0)
@@ -365,19 +367,19 @@ def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
     np.testing.assert_allclose(found[:8] - found[0], expected - expected[0], rtol=1e-4)
 
 
-def newest(s: Scene, num_fresh: int, num_rows: int) -> Evidence:
+def newest(s: Scene, num_fresh: int, num_rows: int) -> OnPolicyData:
     """The last rows are of the policy, the others older; the former padded with others."""
     valid = np.arange(num_rows) < num_fresh
     rows = np.where(valid, NUM - num_fresh + np.arange(num_rows), 0)
-    fresh = jax.tree.map(lambda x: x[rows] if x.ndim else jnp.asarray(num_fresh), s.evidence.data)
-    return s.evidence._replace(data=fresh, share=jnp.asarray(num_fresh / NUM))
+    fresh = jax.tree.map(lambda x: x[rows] if x.ndim else jnp.asarray(num_fresh), s.on_policy.data)
+    return s.on_policy._replace(data=fresh, share=jnp.asarray(num_fresh / NUM))
 
 
 def test_fresh_rows_weigh_what_their_share_of_the_fitted_data_is() -> None:
     """A change of µ^π moves the weights of the policy's own rows alone, by their share."""
     s, key, num_fresh = scene(), jax.random.key(2), 10
-    evidence = newest(s, num_fresh, num_rows=13)
-    samples, info = policy_term(key, s.player, s.world, s.starts, evidence, SETTINGS)
+    on_policy = newest(s, num_fresh, num_rows=13)
+    samples, info = policy_term(key, s.player, s.world, s.starts, on_policy, SETTINGS)
     assert not info.is_failed
     found = np.asarray(samples.advantage)
     expected = influences(s, key, range(NUM - num_fresh, NUM), num_fresh / NUM)
@@ -392,7 +394,7 @@ def test_a_failed_term_weighs_nothing() -> None:
     leader = dataclasses.replace(SETTINGS.leader, cg_iterations=1, max_residual=0.0)
     hopeless = dataclasses.replace(SETTINGS, leader=leader)
     samples, info = policy_term(
-        jax.random.key(2), s.player, s.world, s.starts, s.evidence, hopeless
+        jax.random.key(2), s.player, s.world, s.starts, s.on_policy, hopeless
     )
     assert info.is_failed
     assert not np.any(samples.weight)
@@ -401,7 +403,9 @@ def test_a_failed_term_weighs_nothing() -> None:
 
 def test_agreement_is_the_mean_cosine_of_gradients_on_disjoint_episodes() -> None:
     s = scene()
-    samples = credited(newest(s, 23, num_rows=30), jnp.asarray(s.y[:30, 0]), 0.9, 0.0)
+    samples = policy_gradient_samples(
+        newest(s, 23, num_rows=30), jnp.asarray(s.y[:30, 0]), 0.9, 0.0
+    )
     first = jnp.asarray(np.arange(30) % 3 == 0)
     theta, rebuild = flatten_policy(s.player.policy)
     score = jax.jit(jax.grad(lambda t, o, a: log_prob(rebuild(t), o, a)))
@@ -417,11 +421,11 @@ def test_agreement_is_the_mean_cosine_of_gradients_on_disjoint_episodes() -> Non
 
 def test_effective_sample_size_counts_what_the_ratios_leave() -> None:
     s = scene()
-    evidence = newest(s, 23, num_rows=30)
+    on_policy = newest(s, 23, num_rows=30)
     theta, rebuild = flatten_policy(s.player.policy)
     moved = rebuild(theta + 0.4 * jnp.cos(7.0 * jnp.arange(len(theta))))
     ratio = []
-    for obs, action in zip(evidence.data.obs[:23], evidence.data.action[:23], strict=True):
+    for obs, action in zip(on_policy.data.obs[:23], on_policy.data.action[:23], strict=True):
         (old, old_log_std), (new, new_log_std) = s.player.policy(obs), moved(obs)
         density = [
             scipy.stats.norm(np.asarray(mean), np.exp(log_std)).pdf(np.asarray(action)).prod()
@@ -430,13 +434,13 @@ def test_effective_sample_size_counts_what_the_ratios_leave() -> None:
         ratio.append(density[1] / density[0])
     expected = np.sum(ratio) ** 2 / np.sum(np.square(ratio)) / 23
     assert 0.5 < expected < 0.99
-    np.testing.assert_allclose(effective_sample_size(evidence, moved), expected, rtol=1e-6)
-    np.testing.assert_allclose(effective_sample_size(evidence, s.player.policy), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(effective_sample_size(on_policy, moved), expected, rtol=1e-6)
+    np.testing.assert_allclose(effective_sample_size(on_policy, s.player.policy), 1.0, rtol=1e-9)
 
 
 def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
     s, key, h = scene(), jax.random.key(3), 1e-4
-    term, info = model_term(key, s.player, s.world, s.starts, s.evidence, SETTINGS)
+    term, info = model_term(key, s.player, s.world, s.starts, s.on_policy, SETTINGS)
     assert not info.is_failed
     key_imagine, _, _ = jax.random.split(key, 3)
     rollouts = forecast(key_imagine, s.player, s.world, s.starts, SETTINGS)
@@ -453,7 +457,7 @@ def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
         delta = temporal_differences(key, value_of(s.player), world, rollouts, 0.9)
         return advantages(delta, rollouts, 0.9).reshape(-1)
 
-    imagined, real = scores(obs, action), scores(s.evidence.data.obs, s.evidence.data.action)
+    imagined, real = scores(obs, action), scores(s.on_policy.data.obs, s.on_policy.data.action)
     members = s.world.ensemble.members
     scale = np.std(worth(members))
 

@@ -1,6 +1,6 @@
-"""What an action's credit owes to its state alone: a baseline that lowers the noise of a gradient.
+"""A baseline, which lowers a gradient's noise: the return to go expected from the state alone.
 
-    b(s) = φ(s)ᵀ w,   w = argmin Σ (c_t − φ(s_t)ᵀ w)² / N + ridge ‖w‖²
+    b(s) = φ(s)ᵀ w,   w = argmin Σ (c_t − φ(s_t)ᵀ w)² / N + ridge ‖w‖²,   c_t the return to go
 
 φ: the policy's inputs, their squares, and the time since the episode began, all of mean 0 and
 variance 1. E[∇log π(a|s) b(s)] = 0 holds for a b that knows nothing of the action. So the rows of
@@ -24,7 +24,7 @@ def folds(first: Bool[Array, " N"]) -> Int[Array, " N"]:
     return jnp.cumsum(first) % NUM_FOLDS
 
 
-def credits_to_go(
+def returns_to_go(
     reward: Float[Array, " N"],
     first: Bool[Array, " N"],
     valid: Bool[Array, " N"],
@@ -38,12 +38,12 @@ def credits_to_go(
 
     def backward(later: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
         reward, is_end = row
-        credit = reward + discount * jnp.where(is_end, 0.0, later)
-        return credit, credit
+        return_ = reward + discount * jnp.where(is_end, 0.0, later)
+        return return_, return_
 
     zero = jnp.zeros((), reward.dtype)
-    _, credit = jax.lax.scan(backward, zero, (centred, ends), reverse=True)
-    return jnp.where(valid, credit, 0.0)
+    _, returns = jax.lax.scan(backward, zero, (centred, ends), reverse=True)
+    return jnp.where(valid, returns, 0.0)
 
 
 def baseline(
@@ -54,9 +54,9 @@ def baseline(
     discount: float,
     ridge: float,
 ) -> Float[Array, " N"]:
-    """Returns what each row's credit was to be expected to be, by the episodes of other folds.
+    """Predicts each row's return to go from its state and time, by the episodes of other folds.
 
-    0 where there are none, and for padding.
+    Returns 0 where there are none, and for padding.
     """
     index = jnp.arange(len(first))
     begun = jax.lax.cummax(jnp.where(first, index, 0))
@@ -69,8 +69,8 @@ def baseline(
         share = taught / jnp.maximum(jnp.sum(taught), 1)
         mean, std = moments(raw, taught)
         features = jnp.where(std > 0.0, 1.0 / std, 0.0)[None] * (raw - mean[None])
-        credit = credits_to_go(reward, first, taught, discount)
-        target = credit - share @ credit
+        returns = returns_to_go(reward, first, taught, discount)
+        target = returns - share @ returns
         covariance = features.T @ (share[:, None] * features) + ridge * jnp.eye(raw.shape[1])
         return features @ jnp.linalg.solve(covariance, features.T @ (share * target))
 

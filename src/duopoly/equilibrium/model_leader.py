@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
+from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
 from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
@@ -37,13 +37,13 @@ def model_term(
     player: PolicyState,
     world: LearnedWorld | RobustWorld,
     starts: Starts,
-    evidence: Evidence,
+    on_policy: OnPolicyData,
     settings: Settings,
 ) -> tuple[MLP, LeaderInfo]:
     """Returns what the implicit term adds to the gradient of Σ_E ℓ, member by member.
 
-    ``player`` is the follower at its answer to ``world``, and ``evidence`` what it did in the real
-    world.
+    ``player`` is the follower, at its best response to ``world``, and ``on_policy`` holds what it
+    did in the real world.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     discount = settings.policy.discount
@@ -66,8 +66,8 @@ def model_term(
         divergence = jax.vmap(lambda o: kl_divergence(player.policy, policy, o))(obs)
         return jnp.mean(divergence) - surrogate(policy, samples)
 
-    losses = sample_losses(world.ensemble, world.ensemble.members, evidence.data)
-    real = credited(evidence, losses, discount, settings.leader.baseline_ridge)
+    losses = sample_losses(world.ensemble, world.ensemble.members, on_policy.data)
+    real = policy_gradient_samples(on_policy, losses, discount, settings.leader.baseline_ridge)
     term = leader_term(
         follower_loss_fn,
         world.ensemble.members,
@@ -76,7 +76,7 @@ def model_term(
         fisher_vector_product(player.policy, obs, settings.leader.cg_damping),
         settings.leader,
     )
-    cosine = fold_cosine(player.policy, real, evidence.data.first)
+    cosine = fold_cosine(player.policy, real, on_policy.data.first)
     return term.value, LeaderInfo(term.residual, term.is_failed, cosine)
 
 

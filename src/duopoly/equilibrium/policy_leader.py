@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.equilibrium.credit import Evidence, credited, fold_cosine
 from duopoly.equilibrium.curvature import gauss_newton_product
 from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
+from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
@@ -50,13 +50,13 @@ def policy_term(
     player: PolicyState,
     world: LearnedWorld | RobustWorld,
     starts: Starts,
-    evidence: Evidence,
+    on_policy: OnPolicyData,
     settings: Settings,
 ) -> tuple[Samples, LeaderInfo]:
     """Returns the real samples whose surrogate's gradient is the implicit term.
 
     In units of return per step, like that of J(π, M̂) itself. The curvature of the model's loss is
-    measured on what it was fitted to, ``evidence.fitted``; ``evidence.data`` are of the policy
+    measured on what it was fitted to, ``on_policy.fitted``; ``on_policy.data`` are of the policy
     whose influence is asked. Nothing weighs anything where the term failed.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
@@ -69,24 +69,24 @@ def policy_term(
         delta = temporal_differences(key_predict, value_of(player), changed, rollouts, discount)
         return jnp.sum(weight * delta) / jnp.maximum(jnp.sum(weight), 1e-8)
 
-    batch, _ = random_batches(key_rows, evidence.fitted.valid, settings.leader.num_samples)
-    seen = inputs_and_targets(world.ensemble, evidence.fitted)
+    batch, _ = random_batches(key_rows, on_policy.fitted.valid, settings.leader.num_samples)
+    seen = inputs_and_targets(world.ensemble, on_policy.fitted)
     fitted = jax.tree.map(lambda z: z[batch(0)], seen)
     loss = loss_on(fitted, rebuild)
 
     def follower_loss_fn(share: Float[Array, " N"], members: Float[Array, " P"]) -> Array:
-        losses = sample_losses(world.ensemble, rebuild(members), evidence.data)
+        losses = sample_losses(world.ensemble, rebuild(members), on_policy.data)
         return loss.of_outputs(loss.outputs(members)) + (share - shares) @ losses
 
-    shares = evidence.data.valid / evidence.data.num_valid  # of each sample in µ^π
+    shares = on_policy.data.valid / on_policy.data.num_valid  # of each sample in µ^π
     product = gauss_newton_product(
         loss.outputs, loss.of_outputs, answer, settings.leader.cg_damping
     )
     term = leader_term(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
-    reward = evidence.share * term.value
-    samples = credited(evidence, reward, discount, settings.leader.baseline_ridge)
+    reward = on_policy.share * term.value
+    samples = policy_gradient_samples(on_policy, reward, discount, settings.leader.baseline_ridge)
     samples = samples._replace(weight=jnp.where(term.is_failed, 0.0, samples.weight))
-    cosine = fold_cosine(player.policy, samples, evidence.data.first)
+    cosine = fold_cosine(player.policy, samples, on_policy.data.first)
     return samples, LeaderInfo(term.residual, term.is_failed, cosine)
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from duopoly.equilibrium.credit import Evidence, effective_sample_size
 from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
+from duopoly.equilibrium.on_policy import OnPolicyData, effective_sample_size
 from duopoly.equilibrium.policy_leader import LeaderInfo, policy_term
 from duopoly.game import report
 from duopoly.game.state import Game, GameState, Players, Purpose, key_of
@@ -30,13 +30,13 @@ def leads(game: Game, leader: Leader) -> bool:
     return game.leader is leader and game.settings.leader.gradient != "first_order"
 
 
-def evidence_of(game: Game, before: Players, state: GameState) -> Evidence:
+def on_policy_data(game: Game, before: Players, state: GameState) -> OnPolicyData:
     """Returns the newest real data of the policy, as many rows as a later round collects."""
     num_rows = -(-game.settings.collection.steps_per_round // game.task.action_repeat)
     fresh, fitted = state.buffer.latest_rounds(1, num_rows), recent_data(game, state)
     # Of a longer first collection all rows are fitted, although only the newest are looked at.
     share = jnp.minimum(state.buffer.num_fresh / fitted.num_valid, 1.0)
-    return Evidence(fresh, before.policy.policy, fitted, share)
+    return OnPolicyData(fresh, before.policy.policy, fitted, share)
 
 
 def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
@@ -47,12 +47,12 @@ def key_of_term(game: Game, state: GameState) -> Key[Array, ""]:
 class PolicyLeader(NamedTuple):
     """The implicit term of a policy that leads, from real data."""
 
-    evidence: Evidence
+    on_policy: OnPolicyData
     term_fn: LeaderFn
 
     def report(self, terms: Sequence[LeaderInfo], policy: GaussianPolicy) -> Metrics:
         """Summarises a round's implicit terms, and what its steps left of the data."""
-        left = effective_sample_size(self.evidence, policy)
+        left = effective_sample_size(self.on_policy, policy)
         return report.of_leader(terms) | {"leader/effective_sample_size": float(left)}
 
 
@@ -62,13 +62,13 @@ def policy_leader(
     """Returns the implicit term of a policy that improves in ``world``; None unless it leads."""
     if not leads(game, Leader.POLICY):
         return None
-    evidence = evidence_of(game, before, state)
+    on_policy = on_policy_data(game, before, state)
 
     def term_fn(step: int, player: State) -> tuple[Samples, LeaderInfo]:
         key = jax.random.fold_in(key_of_term(game, state), step)
-        return policy_term(key, player, world, starts, evidence, game.settings)
+        return policy_term(key, player, world, starts, on_policy, game.settings)
 
-    return PolicyLeader(evidence, term_fn)
+    return PolicyLeader(on_policy, term_fn)
 
 
 def model_leader_term(
@@ -82,11 +82,11 @@ def model_leader_term(
     ensemble = measure(before.model.ensemble, data, settings.model.clip_sigmas)
     world = eqx.tree_at(lambda w: w.ensemble, learned_world(game, before), ensemble)
     world = robust_world(world, settings.robustness)
-    evidence = evidence_of(game, before, state)
+    on_policy = on_policy_data(game, before, state)
     gradient, info = model_term(
-        key_of_term(game, state), before.policy, world, start_states(game, state), evidence,
+        key_of_term(game, state), before.policy, world, start_states(game, state), on_policy,
         settings,
     )  # fmt: skip
-    norms = norms_of_gradient(gradient, world, evidence.data)
+    norms = norms_of_gradient(gradient, world, on_policy.data)
     penalty = None if bool(info.is_failed) else LeaderPenalty(gradient, settings.leader.cg_damping)
     return penalty, report.of_leader([info]) | report.of_leading_model(norms)

@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from duopoly.equilibrium.baseline import NUM_FOLDS, baseline, credits_to_go, folds
+from duopoly.equilibrium.baseline import NUM_FOLDS, baseline, folds, returns_to_go
 from duopoly.policy.gaussian import GaussianPolicy
 from duopoly.policy.gradient.step import flatten_policy
 from duopoly.policy.gradient.surrogate import Samples, log_probs, surrogate
 from duopoly.types import Transitions
 
 
-class Evidence(NamedTuple):
-    """What a leader knows of the real world."""
+class OnPolicyData(NamedTuple):
+    """Real transitions of one policy, as a leader's gradient needs them."""
 
     data: Transitions
-    """Transitions of one policy, in the order in which they happened."""
+    """What the policy met, in the order in which it happened."""
     policy: GaussianPolicy
     """The policy that took them."""
     fitted: Transitions
@@ -27,43 +27,43 @@ class Evidence(NamedTuple):
     """How much of that is of this policy."""
 
 
-def credits(
+def centred_returns_to_go(
     reward: Float[Array, " N"],
     first: Bool[Array, " N"],
     valid: Bool[Array, " N"],
     discount: float,
 ) -> Float[Array, " N"]:
-    """Returns what each action did for the mean reward of the data, less their mean: mean 0.
+    """Returns how much each action changed the mean reward of the data: returns to go of mean 0.
 
         c_t = Σ_{k≥t, same episode} γ^{k−t} (r_k − r̄) − mean
 
     µ^π is the visitation of an episode over its mean length, E Σ_t r_t / E T. An action that makes
     an episode longer changes both, which r̄, the mean over the data, accounts for: at γ = 1 the
-    mean of c_t ∇log π(a_t|s_t) is the gradient of the ratio. γ < 1 credits what happens soon, as
+    mean of c_t ∇log π(a_t|s_t) is the gradient of the ratio. γ < 1 counts what happens soon, as
     it does in imagination. An episode whose end is not in the data counts as far as it goes.
     """
     count = jnp.maximum(jnp.sum(valid), 1)
-    credit = credits_to_go(reward, first, valid, discount)
-    return jnp.where(valid, credit - jnp.sum(credit) / count, 0.0)
+    returns = returns_to_go(reward, first, valid, discount)
+    return jnp.where(valid, returns - jnp.sum(returns) / count, 0.0)
 
 
-def credited(
-    evidence: Evidence, reward: Float[Array, " N"], discount: float, ridge: float
+def policy_gradient_samples(
+    on_policy: OnPolicyData, reward: Float[Array, " N"], discount: float, ridge: float
 ) -> Samples:
     """Returns the real samples whose surrogate's gradient is ∇_θ E_{µ^πθ}[reward].
 
     In units of reward per step: at the policy that collected; away from it, by the ratio π/π_old.
-    With a ridge, an action is worth its credit beyond what its state let expect (`baseline`).
+    With a ridge, an action is worth its return to go less the `baseline` of its state.
     """
-    data = evidence.data
-    advantage = credits(reward, data.first, data.valid, discount)
+    data = on_policy.data
+    advantage = centred_returns_to_go(reward, data.first, data.valid, discount)
     if ridge > 0.0:
-        x = jax.vmap(evidence.policy.inputs)(data.obs)
+        x = jax.vmap(on_policy.policy.inputs)(data.obs)
         advantage -= baseline(x, reward, data.first, data.valid, discount, ridge)
     return Samples(
         obs=data.obs,
         action=data.action,
-        log_prob=log_probs(evidence.policy, data.obs, data.action),
+        log_prob=log_probs(on_policy.policy, data.obs, data.action),
         advantage=advantage,
         weight=data.valid.astype(reward.dtype),
     )
@@ -93,10 +93,10 @@ def fold_cosine(
 
 
 @eqx.filter_jit
-def effective_sample_size(evidence: Evidence, policy: GaussianPolicy) -> Float[Array, ""]:
+def effective_sample_size(on_policy: OnPolicyData, policy: GaussianPolicy) -> Float[Array, ""]:
     """Returns (Σ w)² / (N Σ w²), w = π/π_old: the share of the data that is left for ``policy``."""
-    data = evidence.data
-    old, new = (log_probs(p, data.obs, data.action) for p in (evidence.policy, policy))
+    data = on_policy.data
+    old, new = (log_probs(p, data.obs, data.action) for p in (on_policy.policy, policy))
     log_ratio = jnp.where(data.valid, new - old, -jnp.inf)
     ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
     return jnp.sum(ratio) ** 2 / (jnp.sum(ratio**2) * data.num_valid)
