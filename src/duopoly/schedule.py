@@ -38,7 +38,7 @@ class Memory(enum.Enum):
 
 
 class Leader(enum.Enum):
-    """Who moves slowly, knowing that the other will answer with a best response (Eq. 10)."""
+    """Who moves slowly, knowing that the other will follow with a best response (Eq. 10)."""
 
     NOBODY = "nobody"
     POLICY = "policy"
@@ -173,17 +173,17 @@ def _check_planner(schedule: Schedule, settings: Settings) -> None:
 
 
 def _check_leader(schedule: Schedule, settings: Settings) -> None:
-    """Refuses a leader's gradient where nobody leads, or the follower's answer has none."""
+    """Refuses a leader's gradient where nobody leads, or the follower's best response has none."""
     gradient = settings.leader.gradient
     if gradient == "first_order":
         return
     if schedule.leader is Leader.NOBODY:
         reason = (
-            f"nobody leads in {schedule.name}, where each player answers the other's last move; "
-            f"keep 'first_order', or play pal or mal"
+            f"nobody leads in {schedule.name}, where each player responds to the other's last "
+            f"move; keep 'first_order', or play pal or mal"
         )
     elif not PLAYERS[settings.policy.improver].has_parameters:
-        reason = "a planner's answer cannot be differentiated; keep 'first_order'"
+        reason = "a planner's best response cannot be differentiated; keep 'first_order'"
     elif settings.model.loss != "squared":
         reason = f"not implemented for model.loss = {settings.model.loss!r}; use 'squared'"
     else:

@@ -287,7 +287,7 @@ class LeaderSettings(_Checked):
     """How the leader of PAL or MAL takes the follower's best response into account (Eq. 11)."""
 
     gradient: LeaderGradient = "first_order"
-    """Hold the answer fixed, differentiate it implicitly, or through steps towards it."""
+    """Hold the best response fixed, differentiate it implicitly, or through steps towards it."""
     num_samples: int = _at_least(1, 1_000)
     """Real transitions on which the curvature of the model's loss is measured (PAL)."""
     num_rollouts: int = _at_least(1, 10)

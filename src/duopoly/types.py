@@ -52,7 +52,7 @@ class Transitions(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a simulator of E worlds answers to an action in each of B places."""
+    """What a simulator of E worlds predicts for an action in each of B places."""
 
     next_obs: Float[jax.Array, "E B obs"]
     reward: Float[jax.Array, "E B"]

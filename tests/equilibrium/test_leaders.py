@@ -16,7 +16,12 @@ import scipy.stats
 from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.baseline import NUM_FOLDS, baseline
-from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
+from duopoly.equilibrium.model_gradient import (
+    advantages,
+    imagine_for_leader,
+    temporal_differences,
+    value_of,
+)
 from duopoly.equilibrium.model_leader import model_term
 from duopoly.equilibrium.on_policy import (
     OnPolicyData,
@@ -250,7 +255,7 @@ def test_advantages_carry_the_model_into_the_policy_gradient() -> None:
     )
 
 
-# --- The whole terms, with linear models whose answer has a closed form ---
+# --- The whole terms, with linear models whose best response has a closed form ---
 
 NUM = 40
 SETTINGS = Settings(
@@ -325,7 +330,9 @@ def scene() -> Scene:
 def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.ndarray:
     """What J gains as the weights of single rows in the fit rise by ``change``, fitted anew."""
     h = 1e-4
-    rollouts = forecast(jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS)
+    rollouts = imagine_for_leader(
+        jax.random.split(key, 3)[0], s.player, s.world, s.starts, SETTINGS
+    )
     begin = np.append(
         s.world.ensemble.members.layers[0].weight,
         np.asarray(s.world.ensemble.members.layers[0].bias)[:, None],
@@ -343,7 +350,7 @@ def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.
         world = s.world.with_members(members)
         return jnp.mean(temporal_differences(key, value_of(s.player), world, rollouts, 0.9))
 
-    def answer(share: np.ndarray) -> np.ndarray:
+    def best_response(share: np.ndarray) -> np.ndarray:
         """argmin Σ shareᵢ ℓᵢ + ½ λ ‖M − M̂‖², less the gradient that M̂, no minimum, already has."""
         even = np.full(NUM, 1.0 / NUM)
         gradient = inputs.T @ (even[:, None] * (inputs @ begin - s.y))
@@ -352,12 +359,14 @@ def influences(s: Scene, key: Key[Array, ""], rows: range, change: float) -> np.
 
     found = []
     for step in h * change * np.eye(NUM)[np.asarray(rows)]:
-        up, down = (objective(jnp.asarray(answer(1.0 / NUM + t * step))) for t in (1.0, -1.0))
+        up, down = (
+            objective(jnp.asarray(best_response(1.0 / NUM + t * step))) for t in (1.0, -1.0)
+        )
         found.append(float(up - down) / (2.0 * h))
     return np.array(found)
 
 
-def test_policy_term_pays_what_a_sample_does_to_the_models_answer() -> None:
+def test_policy_term_pays_what_a_sample_does_to_the_models_best_response() -> None:
     s, key = scene(), jax.random.key(2)
     samples, info = policy_term(key, s.player, s.world, s.starts, s.on_policy, SETTINGS)
     assert not info.is_failed
@@ -438,12 +447,12 @@ def test_effective_sample_size_counts_what_the_ratios_leave() -> None:
     np.testing.assert_allclose(effective_sample_size(on_policy, s.player.policy), 1.0, rtol=1e-9)
 
 
-def test_model_term_is_what_the_policys_answer_does_to_the_loss() -> None:
+def test_model_term_is_what_the_policys_best_response_does_to_the_loss() -> None:
     s, key, h = scene(), jax.random.key(3), 1e-4
     term, info = model_term(key, s.player, s.world, s.starts, s.on_policy, SETTINGS)
     assert not info.is_failed
     key_imagine, _, _ = jax.random.split(key, 3)
-    rollouts = forecast(key_imagine, s.player, s.world, s.starts, SETTINGS)
+    rollouts = imagine_for_leader(key_imagine, s.player, s.world, s.starts, SETTINGS)
     theta, rebuild = flatten_policy(s.player.policy)
     obs, action = (z.reshape(-1, z.shape[-1]) for z in (rollouts.obs, rollouts.action))
 

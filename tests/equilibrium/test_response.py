@@ -1,4 +1,4 @@
-"""Eq. 11 on small games whose follower's answer has a closed form.
+"""Eq. 11 on small games whose follower's best response has a closed form.
 
 The oracle is always the same: central differences of the leader's loss with the game solved anew
 on either side, in NumPy. Everything here is in double precision.
@@ -73,7 +73,7 @@ def visits(xp, world, pi):
 
 
 def fitted(theta: np.ndarray) -> np.ndarray:
-    """The model's answer: every row is the mean of its data, pulled to uniform."""
+    """The model's best response: every row is the mean of its data, drawn towards uniform."""
     data = visits(np, WORLD, softmax(theta))[..., None] * WORLD
     rows = np.stack([data[c == CLUSTER].sum(axis=0) for c in (0, 1)]) + PULL
     return rows / rows.sum(axis=-1, keepdims=True)
@@ -86,7 +86,7 @@ def imagined_return(theta: np.ndarray) -> float:
 def policy_leads(find: Callable[..., Term]) -> Gradient:
     """dJ/dθ in PAL: first order, and the influence of every (s, a, s') on how often it is met."""
     theta = jnp.asarray(THETA)
-    answer = jnp.log(fitted(THETA)).ravel()
+    best_response = jnp.log(fitted(THETA)).ravel()
 
     def rows(phi: jax.Array) -> jax.Array:
         return jax.nn.log_softmax(phi.reshape(2, NUM_ACTIONS, NUM_STATES))
@@ -102,13 +102,13 @@ def policy_leads(find: Callable[..., Term]) -> Gradient:
         return jnp.sum(imagined * REWARD)
 
     share, vjp_fn = jax.vjp(shares, theta)
-    product = definite(hessian_product(lambda phi: follower_loss(share, phi), answer))
-    term = find(follower_loss, share, answer, lambda phi: leader_loss(theta, phi), product)
-    return jax.grad(leader_loss)(theta, answer) + vjp_fn(term.value)[0], term.is_failed
+    product = definite(hessian_product(lambda phi: follower_loss(share, phi), best_response))
+    term = find(follower_loss, share, best_response, lambda phi: leader_loss(theta, phi), product)
+    return jax.grad(leader_loss)(theta, best_response) + vjp_fn(term.value)[0], term.is_failed
 
 
-def soft_answer(model: np.ndarray) -> np.ndarray:
-    """The policy's answer by soft value iteration: argmax J + τ · entropy."""
+def soft_best_response(model: np.ndarray) -> np.ndarray:
+    """The policy's best response by soft value iteration: argmax J + τ · entropy."""
     value = np.zeros(NUM_STATES)
     for _ in range(400):
         q = REWARD + DISCOUNT * model[CLUSTER] @ value
@@ -122,13 +122,13 @@ def divergence(xp, model):
 
 def predicted_loss(phi: np.ndarray) -> float:
     model = softmax(phi)
-    pi = softmax(soft_answer(model))
+    pi = softmax(soft_best_response(model))
     return float(np.sum(visits(np, WORLD, pi) * divergence(np, model[CLUSTER])))
 
 
 def model_leads(find: Callable[..., Term]) -> Gradient:
-    """dℓ/dφ in MAL: first order, and what the policy's answer does to the model's data."""
-    answer = jnp.asarray(soft_answer(softmax(LOGITS))).ravel()
+    """dℓ/dφ in MAL: first order, and what the policy's best response does to the model's data."""
+    best_response = jnp.asarray(soft_best_response(softmax(LOGITS))).ravel()
 
     def policy(theta: jax.Array) -> jax.Array:
         return jax.nn.softmax(theta.reshape(NUM_STATES, NUM_ACTIONS))
@@ -143,9 +143,9 @@ def model_leads(find: Callable[..., Term]) -> Gradient:
         return jnp.sum(visits(jnp, WORLD, policy(theta)) * cost)
 
     phi = jnp.asarray(LOGITS)
-    product = definite(hessian_product(lambda theta: follower_loss(phi, theta), answer))
-    term = find(follower_loss, phi, answer, lambda theta: leader_loss(phi, theta), product)
-    return jax.grad(leader_loss)(phi, answer) + term.value, term.is_failed
+    product = definite(hessian_product(lambda theta: follower_loss(phi, theta), best_response))
+    term = find(follower_loss, phi, best_response, lambda theta: leader_loss(phi, theta), product)
+    return jax.grad(leader_loss)(phi, best_response) + term.value, term.is_failed
 
 
 # --- A linear-quadratic game: ridge regression of s' on (s, u), policy u = k s + noise ---
@@ -189,11 +189,11 @@ def linear_leads(find: Callable[..., Term]) -> Gradient:
         errors = (jnp.asarray(NEXT) - jnp.asarray(GRID) @ model) ** 2
         return share @ errors + RIDGE * model @ model
 
-    gain, answer = jnp.asarray(GAIN), jnp.asarray(regressed(GAIN))
+    gain, best_response = jnp.asarray(GAIN), jnp.asarray(regressed(GAIN))
     share, vjp_fn = jax.vjp(lambda k: density(jnp, k), gain)
-    product = hessian_product(lambda m: follower_loss(share, m), answer)
-    term = find(follower_loss, share, answer, lambda m: rolled_out(gain, m), product)
-    return jax.grad(rolled_out)(gain, answer) + vjp_fn(term.value)[0], term.is_failed
+    product = hessian_product(lambda m: follower_loss(share, m), best_response)
+    term = find(follower_loss, share, best_response, lambda m: rolled_out(gain, m), product)
+    return jax.grad(rolled_out)(gain, best_response) + vjp_fn(term.value)[0], term.is_failed
 
 
 GAMES = {

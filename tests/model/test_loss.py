@@ -51,13 +51,13 @@ def test_divergence_is_the_kl_divergence_by_quadrature() -> None:
 
 def test_log_standard_deviation_is_bounded() -> None:
     raw = jnp.linspace(-50.0, 50.0, 101)
-    answer = gaussian(jnp.stack([raw, raw], axis=1), (-4.0, 1.0))
-    assert answer.log_std is not None
-    np.testing.assert_array_equal(answer.mean[:, 0], raw)
-    assert -4.0 <= float(answer.log_std.min()) < -3.99
-    assert 1.0 <= float(answer.log_std.max()) < 1.0 + np.log1p(np.exp(-5.0)) + 1e-5
-    assert bool((jnp.diff(answer.log_std[:, 0]) >= 0.0).all())
-    middle = answer.log_std[40:61, 0] - raw[40:61]  # within the bounds nearly the identity
+    prediction = gaussian(jnp.stack([raw, raw], axis=1), (-4.0, 1.0))
+    assert prediction.log_std is not None
+    np.testing.assert_array_equal(prediction.mean[:, 0], raw)
+    assert -4.0 <= float(prediction.log_std.min()) < -3.99
+    assert 1.0 <= float(prediction.log_std.max()) < 1.0 + np.log1p(np.exp(-5.0)) + 1e-5
+    assert bool((jnp.diff(prediction.log_std[:, 0]) >= 0.0).all())
+    middle = prediction.log_std[40:61, 0] - raw[40:61]  # within the bounds nearly the identity
     assert float(jnp.abs(middle[8:9]).max()) < 0.2
     assert gaussian(raw, None) == (raw, None)
 
@@ -81,7 +81,7 @@ def linear_model(data: Transitions, settings: ModelSettings) -> ModelState:
     return ModelState(measure(ensemble, data, 100.0), jnp.ones((), jnp.int32))
 
 
-def answers(state: ModelState, data: Transitions) -> np.ndarray:
+def predictions(state: ModelState, data: Transitions) -> np.ndarray:
     """What each member says of the changes [E N obs], in their own units."""
     both = [jnp.broadcast_to(x, (2, *x.shape)) for x in (data.obs, data.action)]
     return np.asarray(predict(state.ensemble, *both) - data.obs[None])
@@ -104,11 +104,11 @@ def test_proximal_step_of_a_linear_model_has_a_closed_form(weight: float) -> Non
     data, before = random_data(0, 1.0), random_data(1, 3.0)
     start = linear_model(before, FULL_BATCH)
     settings = dataclasses.replace(FULL_BATCH, proximal=weight)
-    fitted = answers(long_fit(start, data, settings), data)
+    fitted = predictions(long_fit(start, data, settings), data)
     best = least_squares(data, np.arange(N))
-    expected = (best[None] + weight * answers(start, data)) / (1.0 + weight)
+    expected = (best[None] + weight * predictions(start, data)) / (1.0 + weight)
     np.testing.assert_allclose(fitted, expected, atol=0.03 * np.abs(expected).max())
-    assert np.abs(best[None] - answers(start, data)).mean() > 0.5
+    assert np.abs(best[None] - predictions(start, data)).mean() > 0.5
 
 
 def test_without_weight_or_before_the_first_fit_it_is_the_plain_fit() -> None:
@@ -116,11 +116,11 @@ def test_without_weight_or_before_the_first_fit_it_is_the_plain_fit() -> None:
     start = linear_model(data, FULL_BATCH)
     plain = long_fit(start, data, FULL_BATCH)
     np.testing.assert_allclose(
-        answers(plain, data), np.tile(least_squares(data, np.arange(N)), (2, 1, 1)), atol=0.02
+        predictions(plain, data), np.tile(least_squares(data, np.arange(N)), (2, 1, 1)), atol=0.02
     )
     fresh = eqx.tree_at(lambda s: s.num_fits, start, jnp.zeros((), jnp.int32))
     proximal = long_fit(fresh, data, dataclasses.replace(FULL_BATCH, proximal=0.5))
-    np.testing.assert_allclose(answers(proximal, data), answers(plain, data), atol=1e-4)
+    np.testing.assert_allclose(predictions(proximal, data), predictions(plain, data), atol=1e-4)
 
 
 def test_a_likelihood_model_fits_means_and_spreads_unless_its_step_is_proximal() -> None:
@@ -131,24 +131,26 @@ def test_a_likelihood_model_fits_means_and_spreads_unless_its_step_is_proximal()
     start = linear_model(data, likelihood)
     free = long_fit(start, data, likelihood)
     held = long_fit(start, data, dataclasses.replace(likelihood, proximal=1e4))
-    moved = np.abs(answers(free, data) - answers(start, data)).mean()
-    assert np.abs(answers(held, data) - answers(start, data)).mean() < 0.02 * moved
+    moved = np.abs(predictions(free, data) - predictions(start, data)).mean()
+    assert np.abs(predictions(held, data) - predictions(start, data)).mean() < 0.02 * moved
 
     x = jax.vmap(start.ensemble.inputs)(jnp.concatenate([data.obs, data.action], axis=1))
     y = jax.vmap(start.ensemble.targets)(data.next_obs - data.obs)
     for i in range(2):
         member = jax.tree.map(lambda leaf: leaf[i], free.ensemble.members)  # noqa: B023
-        answer = gaussian(jax.vmap(member)(x), free.ensemble.bounds)
-        assert answer.log_std is not None
+        prediction = gaussian(jax.vmap(member)(x), free.ensemble.bounds)
+        assert prediction.log_std is not None
         # At the optimum of the likelihood the errors have variance 1 in units of the spread.
-        z = (y - answer.mean) * jnp.exp(-answer.log_std)
+        z = (y - prediction.mean) * jnp.exp(-prediction.log_std)
         np.testing.assert_allclose(jnp.mean(z**2, axis=0), 1.0, atol=0.2)
 
 
 def test_bootstrapped_members_fit_their_own_resample() -> None:
     data = random_data(0, 1.0)
     start = linear_model(data, FULL_BATCH)
-    fitted = answers(long_fit(start, data, dataclasses.replace(FULL_BATCH, bootstrap=True)), data)
+    fitted = predictions(
+        long_fit(start, data, dataclasses.replace(FULL_BATCH, bootstrap=True)), data
+    )
     for key, change in zip(jax.random.split(jax.random.key(2), 2), fitted, strict=True):
         rows = np.asarray(resample(jax.random.fold_in(key, BOOTSTRAP), all_rows(data)).rows)
         np.testing.assert_allclose(change, least_squares(data, rows), atol=0.02)

@@ -136,10 +136,10 @@ def test_what_is_known_is_not_learned_unless_asked_for(forced: str) -> None:
     knowledge = knowledge_of(POINT, settings)
     world = LearnedWorld(ensemble, knowledge)
     obs = jnp.tile(jnp.array([0.5, 0.5, 3.0]), (2, 4, 1))
-    answer = world(jax.random.key(0), obs, jnp.zeros((2, 4, 2)))
-    known = jax.vmap(jax.vmap(point_reward))(obs, obs[:, :, :2], answer.next_obs)
-    assert np.allclose(answer.reward, known, rtol=1e-5) == (forced == "termination")
-    assert bool(answer.terminated.all()) == (forced == "termination")  # as all of the data did
+    prediction = world(jax.random.key(0), obs, jnp.zeros((2, 4, 2)))
+    known = jax.vmap(jax.vmap(point_reward))(obs, obs[:, :, :2], prediction.next_obs)
+    assert np.allclose(prediction.reward, known, rtol=1e-5) == (forced == "termination")
+    assert bool(prediction.terminated.all()) == (forced == "termination")  # as all of the data did
     with pytest.raises(ValueError, match=f"{forced} is neither known nor learned"):
         LearnedWorld(
             init_ensemble(jax.random.key(0), 3, 2, (0, 1), SETTINGS),
@@ -151,7 +151,7 @@ def test_a_likelihood_model_draws_what_comes_next() -> None:
     settings = dataclasses.replace(SETTINGS, loss="likelihood")
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
     ensemble = measure(ensemble, point_data(), 100.0)
-    # Every answer is N(0, exp(-1)²) in units of the changes' standard deviation.
+    # Every prediction is N(0, exp(-1)²) in units of the changes' standard deviation.
     last = jax.tree.map(jnp.zeros_like, ensemble.members.layers[-1])
     low, high = ensemble.bounds or (0.0, 0.0)
     below = low + np.log(np.expm1(-1.0 - low))

@@ -44,8 +44,8 @@ def test_disagreement_is_the_spread_of_all_members_at_every_place(
     for e in range(3):
         for b in range(4):
             same = [jnp.broadcast_to(x[e, b], (3, 1, x.shape[2])) for x in places]
-            answers = np.asarray(predict(ensemble, *same))[:, 0, :2]
-            expected[e, b] = np.mean(answers.std(axis=0) / np.array([0.5, 2.0]))
+            predictions = np.asarray(predict(ensemble, *same))[:, 0, :2]
+            expected[e, b] = np.mean(predictions.std(axis=0) / np.array([0.5, 2.0]))
     np.testing.assert_allclose(disagreement(ensemble, obs, action), expected, rtol=1e-4)
 
 

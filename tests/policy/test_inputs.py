@@ -51,7 +51,7 @@ def player() -> PolicyState:
     )
 
 
-def answers(state: PolicyState, obs: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+def outputs(state: PolicyState, obs: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     mean = jax.vmap(lambda o: state.policy(o)[0])(obs)
     value = evaluate_value(state.value.function, state.policy, obs[None, None])[0, 0]
     return np.asarray(mean), np.asarray(value)
@@ -62,11 +62,11 @@ def test_the_function_stays_the_same_where_the_units_are_renewed(data: Transitio
     before = player()
     after = renew_inputs(before, data)
     for obs in (FALLS.obs[:300], HOPS.obs[:300], GOALS.obs[:300]):
-        for old, new in zip(answers(before, obs), answers(after, obs), strict=True):
+        for old, new in zip(outputs(before, obs), outputs(after, obs), strict=True):
             assert np.std(old) > 0.1
             np.testing.assert_allclose(new, old, atol=5e-5)
         host = numpy_policy(after.policy).mean(np.asarray(obs, np.float64))
-        np.testing.assert_allclose(host, answers(before, obs)[0], atol=5e-5)
+        np.testing.assert_allclose(host, outputs(before, obs)[0], atol=5e-5)
 
 
 def test_rebasing_is_exact_in_double_precision() -> None:

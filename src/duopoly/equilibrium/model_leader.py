@@ -2,10 +2,10 @@
 
     min_M ℓ(M, µ^{π(M)}),   π(M) = argmin_π −J(π, M)/s + KL(π̂ ‖ π)
 
-The follower's loss near its answer π̂: it answers a change of the model as far as a KL divergence
-allows that costs s, the standard deviation of its advantages, per nat. Its curvature is taken to be
-the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, ∇_π ℓ a policy gradient on real data that pays each
-sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
+The second line is the follower's loss near its best response π̂: it follows a change of the model
+as far as a KL divergence allows that costs s, the standard deviation of its advantages, per nat.
+Its curvature is taken to be the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, ∇_π ℓ a policy gradient
+on real data that pays each sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.equilibrium.forecast import advantages, forecast, temporal_differences, value_of
+from duopoly.equilibrium.model_gradient import (
+    advantages,
+    imagine_for_leader,
+    temporal_differences,
+    value_of,
+)
 from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
 from duopoly.equilibrium.response import leader_term
@@ -47,7 +52,7 @@ def model_term(
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     discount = settings.policy.discount
-    rollouts = forecast(key_imagine, player, world, starts, settings)
+    rollouts = imagine_for_leader(key_imagine, player, world, starts, settings)
     theta, rebuild = flatten_policy(player.policy)
     rows, _ = random_batches(key_rows, rollouts.valid.reshape(-1), settings.policy.fisher_samples)
     obs = rollouts.obs.reshape(-1, rollouts.obs.shape[-1])[rows(0)]

@@ -1,9 +1,9 @@
-"""The implicit term of PAL (Eq. 11): how a change of the policy moves J through the model's answer.
+"""The implicit term of PAL (Eq. 11): how a policy moves J through the model's best response.
 
     max_π J(π, M̂^π),   M̂^π = argmin_M ℓ(M),   ℓ(M) = ρ E_{µ^π}[ℓ_i(M)] + (1 − ρ) E_old[ℓ_i(M)]
 
 ρ is the share of the policy's own data in all that the model fits. A real sample's influence is
-what J gains, per unit of its weight in that loss, once the model has answered:
+what J gains, per unit of its weight in that loss, once the model has responded:
 r_i = −⟨∇_M ℓ_i(M̂), v⟩, v = (∇²_M ℓ + λ)⁻¹ ∇_M J. Paid as a reward, it makes the implicit term an
 ordinary policy gradient on real data, ρ ∇_θ E_{µ^πθ}[r_i]: the policy is paid for visits whose data
 move the model in the direction that raises J.
@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.equilibrium.curvature import gauss_newton_product
-from duopoly.equilibrium.forecast import forecast, temporal_differences, value_of
+from duopoly.equilibrium.model_gradient import imagine_for_leader, temporal_differences, value_of
 from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
@@ -60,9 +60,9 @@ def policy_term(
     whose influence is asked. Nothing weighs anything where the term failed.
     """
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
-    rollouts = forecast(key_imagine, player, world, starts, settings)
+    rollouts = imagine_for_leader(key_imagine, player, world, starts, settings)
     weight, discount = sample_weights(rollouts, settings), settings.policy.discount
-    answer, rebuild = flatten_members(world)
+    best_response, rebuild = flatten_members(world)
 
     def return_fn(members: Float[Array, " P"]) -> Float[Array, ""]:
         changed = world.with_members(rebuild(members))
@@ -80,9 +80,9 @@ def policy_term(
 
     shares = on_policy.data.valid / on_policy.data.num_valid  # of each sample in µ^π
     product = gauss_newton_product(
-        loss.outputs, loss.of_outputs, answer, settings.leader.cg_damping
+        loss.outputs, loss.of_outputs, best_response, settings.leader.cg_damping
     )
-    term = leader_term(follower_loss_fn, shares, answer, return_fn, product, settings.leader)
+    term = leader_term(follower_loss_fn, shares, best_response, return_fn, product, settings.leader)
     reward = on_policy.share * term.value
     samples = policy_gradient_samples(on_policy, reward, discount, settings.leader.baseline_ridge)
     samples = samples._replace(weight=jnp.where(term.is_failed, 0.0, samples.weight))
@@ -104,7 +104,7 @@ def loss_on(
     """Returns the loss that the members minimise, summed over them, on inputs and targets."""
     x, y = fitted
     return ModelLoss(
-        outputs=lambda members: answers(rebuild(members), x),
+        outputs=lambda members: predictions(rebuild(members), x),
         of_outputs=lambda outputs: jnp.sum(jnp.mean((outputs - y[None]) ** 2, axis=(1, 2))),
     )
 
@@ -116,7 +116,7 @@ def flatten_members(
     return ravel_pytree(world.ensemble.members)
 
 
-def answers(members: MLP, x: Float[Array, "N features"]) -> Float[Array, "E N learned"]:
+def predictions(members: MLP, x: Float[Array, "N features"]) -> Float[Array, "E N learned"]:
     """Returns every member's prediction, normalised."""
     return jax.vmap(lambda member: jax.vmap(member)(x))(members)
 
@@ -124,5 +124,5 @@ def answers(members: MLP, x: Float[Array, "N features"]) -> Float[Array, "E N le
 def sample_losses(ensemble: Ensemble, members: MLP, data: Transitions) -> Float[Array, " N"]:
     """Returns ℓ_i summed over the members, as the model player minimises it; 0 for padding."""
     x, y = inputs_and_targets(ensemble, data)
-    losses = jnp.sum(jnp.mean((answers(members, x) - y[None]) ** 2, axis=2), axis=0)
+    losses = jnp.sum(jnp.mean((predictions(members, x) - y[None]) ** 2, axis=2), axis=0)
     return jnp.where(data.valid, losses, 0.0)

@@ -8,9 +8,9 @@ L, maximises. The second part, the implicit term, in two ways:
     implicit   −∂_x ⟨∇_y f(x, y*), v⟩,   v = (∇²_y f)⁻¹ ∂L/∂y      (implicit function theorem)
     unrolled    ∂_x L(y_K(x)),   y_{k+1} = y_k − η ∇_y f(x, y_k),   y_0 = y* held fixed
 
-At an exact answer both agree as K → ∞. Damping λ in ∇²_y f stands for a follower that also
-minimises ½ λ ‖y − y*‖²: it answers no further than that lets it. Source: Rajeswaran et al. (2019),
-Meta-learning with implicit gradients.
+At an exact best response both agree as K → ∞. Damping λ in ∇²_y f stands for a follower that also
+minimises ½ λ ‖y − y*‖², and so moves no further than that lets it. Source: Rajeswaran et al.
+(2019), Meta-learning with implicit gradients.
 
 PAL and MAL are both this. In PAL x holds the weight of every real sample in the model's loss, y is
 the model and L = J(π, M̂). In MAL x is the model, y the policy and L = ℓ(M̂, µ^π).
@@ -45,21 +45,21 @@ class Term(NamedTuple):
 def implicit_term(
     follower_loss_fn: FollowerLossFn,
     leader: Turned,
-    answer: Float[Array, " P"],
+    best_response: Float[Array, " P"],
     leader_loss_fn: LeaderLossFn,
     product: Product,
     settings: LeaderSettings,
 ) -> Term:
-    """Differentiates the answer implicitly; ``product`` is v ↦ (∇²_y f + λ·1) v.
+    """Differentiates the best response implicitly; ``product`` is v ↦ (∇²_y f + λ·1) v.
 
     Matrix-free: one conjugate gradient solve, then one forward- under one reverse-mode pass.
     """
-    solve = conjugate_gradient(
-        product, jax.grad(leader_loss_fn)(answer), settings.cg_iterations, settings.max_residual
-    )
+    target = jax.grad(leader_loss_fn)(best_response)
+    solve = conjugate_gradient(product, target, settings.cg_iterations, settings.max_residual)
 
     def along_solution(leader: Turned) -> Float[Array, ""]:
-        return jax.jvp(lambda y: follower_loss_fn(leader, y), (answer,), (solve.solution,))[1]
+        primal, tangent = (best_response,), (solve.solution,)
+        return jax.jvp(lambda y: follower_loss_fn(leader, y), primal, tangent)[1]
 
     value = jax.tree.map(jnp.negative, jax.grad(along_solution)(leader))
     return refuse(value, solve.residual, solve.is_failed)
@@ -68,48 +68,50 @@ def implicit_term(
 def unrolled_term(
     follower_loss_fn: FollowerLossFn,
     leader: Turned,
-    answer: Float[Array, " P"],
+    best_response: Float[Array, " P"],
     leader_loss_fn: LeaderLossFn,
     num_steps: int,
     rate: float | Float[Array, ""],
 ) -> Term:
-    """Differentiates through ``num_steps`` gradient steps of size ``rate`` from the answer.
+    """Differentiates through ``num_steps`` gradient steps of size ``rate`` from the best response.
 
     Fails where the follower's loss rises on the way, so that the steps diverge. Reverse mode keeps
     the follower's parameters of every step and computes the rest again.
     """
 
-    def later_answer(leader: Turned) -> Float[Array, " P"]:
+    def unrolled_response(leader: Turned) -> Float[Array, " P"]:
         @jax.checkpoint
         def step(y: Float[Array, " P"], _: None) -> tuple[Float[Array, " P"], None]:
             return y - rate * jax.grad(follower_loss_fn, argnums=1)(leader, y), None
 
-        return jax.lax.scan(step, answer, None, length=num_steps)[0]
+        return jax.lax.scan(step, best_response, None, length=num_steps)[0]
 
     def outcome(leader: Turned) -> tuple[Float[Array, ""], Float[Array, " P"]]:
-        y = later_answer(leader)
+        y = unrolled_response(leader)
         return leader_loss_fn(y), y
 
     value, y = jax.grad(outcome, has_aux=True)(leader)
-    before, after = (follower_loss_fn(leader, z) for z in (answer, y))
-    rounding = 1e-3 * jnp.abs(before)  # at an exact answer the loss only rounds
-    return refuse(value, jnp.full((), jnp.nan, answer.dtype), ~(after <= before + rounding))
+    before, after = (follower_loss_fn(leader, z) for z in (best_response, y))
+    rounding = 1e-3 * jnp.abs(before)  # at an exact best response the loss only rounds
+    return refuse(value, jnp.full((), jnp.nan, best_response.dtype), ~(after <= before + rounding))
 
 
 def leader_term(
     follower_loss_fn: FollowerLossFn,
     leader: Turned,
-    answer: Float[Array, " P"],
+    best_response: Float[Array, " P"],
     leader_loss_fn: LeaderLossFn,
     product: Product,
     settings: LeaderSettings,
 ) -> Term:
     """Returns the implicit term in the way that the settings ask for."""
     if settings.gradient == "implicit":
-        return implicit_term(follower_loss_fn, leader, answer, leader_loss_fn, product, settings)
-    rate = settings.unrolled_rate / largest_curvature(product, answer.shape[0])
+        return implicit_term(
+            follower_loss_fn, leader, best_response, leader_loss_fn, product, settings
+        )
+    rate = settings.unrolled_rate / largest_curvature(product, best_response.shape[0])
     return unrolled_term(
-        follower_loss_fn, leader, answer, leader_loss_fn, settings.unrolled_steps, rate
+        follower_loss_fn, leader, best_response, leader_loss_fn, settings.unrolled_steps, rate
     )
 
 

@@ -63,7 +63,7 @@ class LearnedWorld(eqx.Module):
         obs: Float[Array, "E B obs"],
         action: Float[Array, "E B act"],
     ) -> Prediction:
-        """Returns what each member answers to an action in policy units.
+        """Returns each member's prediction for an action in policy units.
 
         ``key`` draws the next observation of members that predict its spread, and whether the
         world ends there where that is learned; each member draws for itself.
@@ -124,14 +124,14 @@ class RobustWorld(eqx.Module):
         obs: Float[Array, "E B obs"],
         action: Float[Array, "E B act"],
     ) -> Prediction:
-        """Returns what the learned world answers, with a bonus and an end for disagreement."""
-        told = self.world(key, obs, action)
+        """Returns the learned world's prediction, with a bonus and an end for disagreement."""
+        prediction = self.world(key, obs, action)
         spread = disagreement(self.ensemble, obs, action)
         if self.settings.disagreement_bonus != 0.0:
-            told = told._replace(bonus=self.settings.disagreement_bonus * spread)
+            prediction = prediction._replace(bonus=self.settings.disagreement_bonus * spread)
         if self.settings.max_disagreement > 0.0:
-            told = told._replace(truncated=spread > self.settings.max_disagreement)
-        return told
+            prediction = prediction._replace(truncated=spread > self.settings.max_disagreement)
+        return prediction
 
     def with_members(self, members: MLP) -> "RobustWorld":
         """Returns the world that other networks would make of it."""

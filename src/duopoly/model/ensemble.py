@@ -90,8 +90,8 @@ def predict(
 ) -> Float[Array, "E B obs"]:
     """Predicts the next observation with every member; unlearned components keep their value.
 
-    The mean of the members' Gaussians, or with a ``key`` a draw from each. Members that predict no
-    standard deviation answer with the mean in either case.
+    Returns the mean of the members' Gaussians, or with a ``key`` a draw from each. Members that
+    predict no standard deviation return the mean in either case.
     """
     learned = jnp.asarray(ensemble.learned)
     noise = None
@@ -99,10 +99,10 @@ def predict(
         noise = jax.random.normal(key, (*obs.shape[:2], len(ensemble.learned)))
 
     def predict_one(member: MLP, obs: Array, action: Array, noise: Array | None) -> Array:
-        answer = gaussian(member(features(ensemble, obs, action)), ensemble.bounds)
-        change = answer.mean
-        if noise is not None and answer.log_std is not None:
-            change = change + jnp.exp(answer.log_std) * noise
+        prediction = gaussian(member(features(ensemble, obs, action)), ensemble.bounds)
+        change = prediction.mean
+        if noise is not None and prediction.log_std is not None:
+            change = change + jnp.exp(prediction.log_std) * noise
         change = ensemble.targets.invert(change)
         value = jnp.clip(obs[learned] + change, ensemble.low, ensemble.high)
         return obs.at[learned].set(value)

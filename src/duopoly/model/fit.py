@@ -21,7 +21,7 @@ from duopoly.model.objective import (
     inputs_and_targets,
     lesson_of,
     objective_of,
-    previous_answers,
+    previous_predictions,
     with_leader_penalty,
 )
 from duopoly.model.outcomes import Unknown, measure_outcomes
@@ -96,7 +96,9 @@ def fit_model(
     rows, held = all_rows(data), None
     if settings.holdout > 0.0:
         rows, held = hold_out(data, settings.holdout)
-    anchor = previous_answers(state.ensemble, ensemble, data) if settings.proximal > 0.0 else None
+    anchor = (
+        previous_predictions(state.ensemble, ensemble, data) if settings.proximal > 0.0 else None
+    )
     proximal = jnp.where(state.num_fits > 0, settings.proximal, 0.0)
 
     def fit_member(

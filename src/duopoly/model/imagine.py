@@ -30,7 +30,7 @@ class Dynamics(Protocol):
         action: Float[Array, "E B act"],
         /,
     ) -> Prediction:
-        """Returns what the worlds answer; ``key`` is for those that are random."""
+        """Returns the prediction of every world; ``key`` is for those that are random."""
         ...
 
 
@@ -87,8 +87,8 @@ def imagine(
     ) -> tuple[tuple[Array, Array], Rollouts]:
         (obs, valid), (key_act, key_world) = carry, keys
         action = act(key_act, obs)
-        told = dynamics(key_world, obs, action)
-        next_obs, reward, terminated, truncated, bonus = told
+        prediction = dynamics(key_world, obs, action)
+        next_obs, reward, terminated, truncated, bonus = prediction
         seen = Rollouts(obs, action, reward, next_obs, terminated, truncated, valid, bonus)
         return (next_obs, valid & ~terminated & ~truncated), seen
 

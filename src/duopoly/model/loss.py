@@ -1,6 +1,6 @@
 """Definition 1's KL divergence in its two forms, and the step that stays near where it began.
 
-A member answers with a Gaussian N(μ, σ²) over the normalised change. Its standard deviation is
+A member predicts a Gaussian N(μ, σ²) over the normalised change. Its standard deviation is
 either one for all (squared loss) or its own, predicted for every (s, a) (likelihood loss).
 """
 
@@ -79,8 +79,8 @@ def divergence(old: Gaussian, new: Gaussian) -> Float[Array, ""]:
 
     whose solution under the squared loss, where the networks can express it, lies between the data
     and the old predictions: μ = (s′ + λ μ_k) / (1 + λ). It is the fit to data to which the old
-    model's own answers are added with weight λ. Source: Beck & Teboulle (2003), Mirror descent and
-    nonlinear projected subgradient methods.
+    model's own predictions are added with weight λ. Source: Beck & Teboulle (2003), Mirror descent
+    and nonlinear projected subgradient methods.
     """
     if old.log_std is None or new.log_std is None:
         return jnp.mean((old.mean - new.mean) ** 2)

@@ -1,4 +1,4 @@
-"""What one member minimises: its losses on the data, and how far it leaves its previous answers."""
+"""What one member minimises: its losses on the data, and the distance from its old predictions."""
 
 from typing import NamedTuple, TypeVar
 
@@ -54,8 +54,8 @@ def objective_of(
         batch = take(lesson, rows)
         if anchor is None:
             return loss(networks, batch)
-        answer = gaussian(jax.vmap(networks.dynamics)(batch.x), ensemble.bounds)
-        return loss(networks, batch) + proximal * divergence(take(anchor, rows), answer)
+        prediction = gaussian(jax.vmap(networks.dynamics)(batch.x), ensemble.bounds)
+        return loss(networks, batch) + proximal * divergence(take(anchor, rows), prediction)
 
     def holdout_fn(networks: Networks, held: HeldOut) -> Float[Array, ""]:
         one = jax.vmap(lambda row: loss(networks, take(lesson, row[None])))
@@ -90,22 +90,22 @@ def lesson_of(ensemble: Ensemble, data: Transitions) -> Lesson:
 def inputs_and_targets(
     ensemble: Ensemble, data: Transitions
 ) -> tuple[Float[Array, "N features"], Float[Array, "N learned"]]:
-    """Returns what the networks see and what they should answer, both normalised."""
+    """Returns what the networks see and what they should predict, both normalised."""
     learned = jnp.asarray(ensemble.learned)
     x = jax.vmap(lambda obs, action: features(ensemble, obs, action))(data.obs, data.action)
     y = jax.vmap(ensemble.targets)(data.next_obs[:, learned] - data.obs[:, learned])
     return x, y
 
 
-def previous_answers(old: Ensemble, ensemble: Ensemble, data: Transitions) -> Gaussian:
-    """Returns what each member answered before the fit [E N learned], in the units of now."""
+def previous_predictions(old: Ensemble, ensemble: Ensemble, data: Transitions) -> Gaussian:
+    """Returns each member's prediction before the fit [E N learned], in the units of now."""
     x, _ = inputs_and_targets(old, data)
-    answer = gaussian(jax.vmap(lambda m: jax.vmap(m)(x))(old.members), old.bounds)
-    mean = jax.vmap(jax.vmap(lambda z: ensemble.targets(old.targets.invert(z))))(answer.mean)
-    if answer.log_std is None:
+    prediction = gaussian(jax.vmap(lambda m: jax.vmap(m)(x))(old.members), old.bounds)
+    mean = jax.vmap(jax.vmap(lambda z: ensemble.targets(old.targets.invert(z))))(prediction.mean)
+    if prediction.log_std is None:
         return Gaussian(mean, None)
     scale = jnp.log(old.targets.std / ensemble.targets.std)
-    return Gaussian(mean, answer.log_std + scale[None, None])
+    return Gaussian(mean, prediction.log_std + scale[None, None])
 
 
 def take(tree: Tree, rows: Int[Array, " n"]) -> Tree:

@@ -28,7 +28,7 @@ class Outcomes(eqx.Module):
     """The networks of all members, with the statistics of the data they were fitted to."""
 
     members: MLP
-    """Networks stacked along a leading axis E; they answer what is unknown, the reward first."""
+    """Networks stacked along a leading axis E; they predict what is unknown, the reward first."""
     inputs: Normaliser
     """Of (obs, action, next_obs − obs)."""
     rewards: Normaliser
@@ -42,7 +42,7 @@ class Outcomes(eqx.Module):
 
 
 class OutcomeTargets(NamedTuple):
-    """What the networks see and what they should answer."""
+    """What the networks see and what they should predict."""
 
     x: Float[Array, "N features"]
     reward: Float[Array, " N"]
@@ -63,7 +63,7 @@ class OutcomeError(NamedTuple):
 def init_outcomes(
     key: Key[Array, ""], obs_dim: int, action_dim: int, settings: ModelSettings, unknown: Unknown
 ) -> Outcomes | None:
-    """Returns networks that answer with the data's mean; None where nothing is unknown."""
+    """Returns networks that predict the data's mean; None where nothing is unknown."""
     if not any(unknown):
         return None
     num_inputs = 2 * obs_dim + action_dim

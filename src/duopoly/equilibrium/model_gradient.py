@@ -1,6 +1,6 @@
 """What the policy's return owes to the model, one predicted step at a time.
 
-    δ_t(M) = r(s_t, a_t, s'_M) + γ V(s'_M) − V(s_t),   s'_M the model's answer to (s_t, a_t)
+    δ_t(M) = r(s_t, a_t, s'_M) + γ V(s'_M) − V(s_t),   s'_M the model's prediction for (s_t, a_t)
 
 By the model-gradient theorem ∇_M J = E_{d^π_M} Σ_t ∇_M δ_t with V = V^π_M held fixed, without
 differentiating through a rollout. J is the return per step here, as in the policy's own objective:
@@ -24,7 +24,7 @@ from duopoly.types import Rollouts
 ValueFn = Callable[[Float[Array, "E B T obs"]], Float[Array, "E B T"]]
 
 
-def forecast(
+def imagine_for_leader(
     key: Key[Array, ""],
     player: PolicyState,
     dynamics: Dynamics,
