@@ -188,8 +188,8 @@ def test_a_fit_reports_the_error_of_what_it_keeps() -> None:
     assert not info.is_refused.any()
     assert int(info.num_epochs.min()) < 60
     assert int(info.num_steps) == 5 * int(info.num_epochs.max())  # 240 rows, 50 at a time
-    _, held = hold_out(data, 0.2)
-    rows = np.asarray(held.rows)[:60]
+    _, validation = hold_out(data, 0.2)
+    rows = np.asarray(validation.rows)[:60]
     x = jax.vmap(state.ensemble.inputs)(jnp.concatenate([data.obs, data.action], 1)[rows])
     change = (data.next_obs - data.obs)[rows][:, jnp.array(LEARNED)]
     y = jax.vmap(state.ensemble.targets)(change)

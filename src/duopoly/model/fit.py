@@ -12,20 +12,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from duopoly.model.descent import Networks, Progress, descend
 from duopoly.model.ensemble import Ensemble, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
 from duopoly.model.loss import squared_error as squared_error
 from duopoly.model.objective import (
     LeaderPenalty,
     inputs_and_targets,
-    lesson_of,
     objective_of,
     previous_predictions,
+    training_data,
     with_leader_penalty,
 )
 from duopoly.model.outcomes import Unknown, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
+from duopoly.model.train_member import Networks, Progress, train_member
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions, clip_action
@@ -92,10 +92,10 @@ def fit_model(
     is what a model that leads adds to its loss.
     """
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
-    lesson = lesson_of(ensemble, data)
-    rows, held = all_rows(data), None
+    training = training_data(ensemble, data)
+    rows, validation = all_rows(data), None
     if settings.holdout > 0.0:
-        rows, held = hold_out(data, settings.holdout)
+        rows, validation = hold_out(data, settings.holdout)
     anchor = (
         previous_predictions(state.ensemble, ensemble, data) if settings.proximal > 0.0 else None
     )
@@ -105,18 +105,18 @@ def fit_model(
         key: Array, networks: Networks, anchor: Gaussian | None, gradient: MLP | None
     ) -> tuple[Networks, Progress]:
         drawn = resample(jax.random.fold_in(key, BOOTSTRAP), rows) if settings.bootstrap else rows
-        objective = objective_of(ensemble, lesson, held, anchor, proximal)
+        objective = objective_of(ensemble, training, validation, anchor, proximal)
         if penalty is not None and gradient is not None:
             own = LeaderPenalty(gradient, penalty.proximal_weight)
             objective = with_leader_penalty(objective, own, networks.dynamics)
-        return descend(key, networks, drawn, objective, settings, num_epochs)
+        return train_member(key, networks, drawn, objective, settings, num_epochs)
 
     before = networks_of(ensemble)
     keys = jax.random.split(key, ensemble.num_members)
     gradient = None if penalty is None else penalty.gradient
     fitted, progress = jax.vmap(fit_member)(keys, before, anchor, gradient)
     is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
-    if held is not None:
+    if validation is not None:
         is_refused |= ~jnp.isfinite(progress.holdout_error)
     members = select(is_refused, before, fitted)
     num_steps = jnp.max(progress.num_epochs) * -(-rows.num_valid // settings.batch_size)

@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from duopoly.model.descent import Networks, Objective
 from duopoly.model.ensemble import Ensemble, features
 from duopoly.model.loss import Gaussian, divergence, gaussian, model_loss
 from duopoly.model.outcomes import OutcomeTargets, outcome_losses, outcome_targets
-from duopoly.model.rows import HeldOut, mean_over
+from duopoly.model.rows import ValidationRows, mean_over
+from duopoly.model.train_member import Networks, Objective
 from duopoly.networks import MLP
 from duopoly.types import Transitions
 
 Tree = TypeVar("Tree")
 
 
-class Lesson(NamedTuple):
+class TrainingData(NamedTuple):
     """The data as a member sees it, normalised, a row per transition."""
 
     x: Float[Array, "N features"]
@@ -36,32 +36,32 @@ class LeaderPenalty(NamedTuple):
 
 def objective_of(
     ensemble: Ensemble,
-    lesson: Lesson,
-    held: HeldOut | None,
+    training: TrainingData,
+    validation: ValidationRows | None,
     anchor: Gaussian | None,
     proximal: Float[Array, ""],
 ) -> Objective:
     """Returns what one member minimises: its losses, and λ times the divergence from its anchor."""
 
-    def loss(networks: Networks, lesson: Lesson) -> Float[Array, ""]:
-        total = model_loss(networks.dynamics, lesson.x, lesson.y, ensemble.bounds)
-        if lesson.outcomes is None or ensemble.outcomes is None or networks.outcomes is None:
+    def loss(networks: Networks, training: TrainingData) -> Float[Array, ""]:
+        total = model_loss(networks.dynamics, training.x, training.y, ensemble.bounds)
+        if training.outcomes is None or ensemble.outcomes is None or networks.outcomes is None:
             return total
-        of_reward, of_end = outcome_losses(ensemble.outcomes, networks.outcomes, lesson.outcomes)
+        of_reward, of_end = outcome_losses(ensemble.outcomes, networks.outcomes, training.outcomes)
         return total + jnp.mean(of_reward) + jnp.mean(of_end)
 
     def loss_fn(networks: Networks, rows: Int[Array, " batch"]) -> Float[Array, ""]:
-        batch = take(lesson, rows)
+        batch = take(training, rows)
         if anchor is None:
             return loss(networks, batch)
         prediction = gaussian(jax.vmap(networks.dynamics)(batch.x), ensemble.bounds)
         return loss(networks, batch) + proximal * divergence(take(anchor, rows), prediction)
 
-    def holdout_fn(networks: Networks, held: HeldOut) -> Float[Array, ""]:
-        one = jax.vmap(lambda row: loss(networks, take(lesson, row[None])))
-        return mean_over(one(held.rows), held)
+    def holdout_fn(networks: Networks, validation: ValidationRows) -> Float[Array, ""]:
+        one = jax.vmap(lambda row: loss(networks, take(training, row[None])))
+        return mean_over(one(validation.rows), validation)
 
-    return Objective(loss_fn, None if held is None else lambda n: holdout_fn(n, held))
+    return Objective(loss_fn, None if validation is None else lambda n: holdout_fn(n, validation))
 
 
 def with_leader_penalty(objective: Objective, penalty: LeaderPenalty, begin: MLP) -> Objective:
@@ -81,10 +81,10 @@ def with_leader_penalty(objective: Objective, penalty: LeaderPenalty, begin: MLP
     return Objective(loss_fn, objective.holdout_fn)
 
 
-def lesson_of(ensemble: Ensemble, data: Transitions) -> Lesson:
+def training_data(ensemble: Ensemble, data: Transitions) -> TrainingData:
     """Returns all that the members learn from the data."""
     outcomes = None if ensemble.outcomes is None else outcome_targets(ensemble.outcomes, data)
-    return Lesson(*inputs_and_targets(ensemble, data), outcomes)
+    return TrainingData(*inputs_and_targets(ensemble, data), outcomes)
 
 
 def inputs_and_targets(

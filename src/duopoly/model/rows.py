@@ -13,14 +13,14 @@ _GOLDEN = 0x9E3779B1
 """2³² over the golden ratio, whose odd multiples are spread evenly over 32 bits."""
 
 
-class Rows(NamedTuple):
+class TrainRows(NamedTuple):
     """Numbers of the rows to fit; only the first ``num_valid`` count."""
 
     rows: Int[Array, " N"]
     num_valid: Int[Array, ""]
 
 
-class HeldOut(NamedTuple):
+class ValidationRows(NamedTuple):
     """Numbers of the rows that no member is fitted to; only the first ``num_valid`` count."""
 
     rows: Int[Array, " H"]
@@ -32,7 +32,7 @@ class HeldOut(NamedTuple):
         return jnp.arange(self.rows.shape[0]) < self.num_valid
 
 
-def hold_out(data: Transitions, share: float) -> tuple[Rows, HeldOut]:
+def hold_out(data: Transitions, share: float) -> tuple[TrainRows, ValidationRows]:
     """Parts the data into rows to fit and rows to judge by, the same for all members.
 
     The rows with the lowest `fingerprint` are held out: as good as random, and a transition stays
@@ -48,18 +48,18 @@ def hold_out(data: Transitions, share: float) -> tuple[Rows, HeldOut]:
     num_held = jnp.minimum(jnp.maximum(wanted, 1), jnp.maximum(data.num_valid - 1, 0))
     most = max(1, int(np.ceil(share * num_rows)))
     left = order[(num_held + jnp.arange(num_rows)) % num_rows]
-    return Rows(left, data.num_valid - num_held), HeldOut(order[:most], num_held)
+    return TrainRows(left, data.num_valid - num_held), ValidationRows(order[:most], num_held)
 
 
-def all_rows(data: Transitions) -> Rows:
+def all_rows(data: Transitions) -> TrainRows:
     """Returns every valid row."""
-    return Rows(jnp.arange(data.obs.shape[0]), data.num_valid)
+    return TrainRows(jnp.arange(data.obs.shape[0]), data.num_valid)
 
 
-def resample(key: Key[Array, ""], rows: Rows) -> Rows:
+def resample(key: Key[Array, ""], rows: TrainRows) -> TrainRows:
     """Draws as many rows with replacement: the bootstrap of one member (Efron, 1979)."""
     drawn = jax.random.randint(key, rows.rows.shape, 0, rows.num_valid)
-    return Rows(rows.rows[drawn], rows.num_valid)
+    return TrainRows(rows.rows[drawn], rows.num_valid)
 
 
 def fingerprint(data: Transitions) -> UInt[Array, " N"]:
@@ -73,6 +73,6 @@ def fingerprint(data: Transitions) -> UInt[Array, " N"]:
     return hashed ^ (hashed >> 16)
 
 
-def mean_over(values: Float[Array, " H"], held: HeldOut) -> Float[Array, ""]:
+def mean_over(values: Float[Array, " H"], validation: ValidationRows) -> Float[Array, ""]:
     """Returns the mean of the values of the rows held out."""
-    return jnp.sum(jnp.where(held.valid, values, 0.0)) / jnp.maximum(held.num_valid, 1)
+    return jnp.sum(jnp.where(validation.valid, values, 0.0)) / jnp.maximum(validation.num_valid, 1)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from duopoly.model.rows import Rows
+from duopoly.model.rows import TrainRows
 from duopoly.networks import MLP, random_batches
 from duopoly.settings import ModelSettings
 
@@ -41,14 +41,14 @@ class Progress(NamedTuple):
     """Epochs made."""
 
 
-Descent = tuple[Networks, optax.OptState]
-Epoch = Callable[[Descent, Key[Array, ""], Int[Array, ""]], tuple[Descent, Float[Array, ""]]]
+TrainState = tuple[Networks, optax.OptState]
+Epoch = Callable[[TrainState, Key[Array, ""], Int[Array, ""]], tuple[TrainState, Float[Array, ""]]]
 
 
-def descend(
+def train_member(
     key: Key[Array, ""],
     networks: Networks,
-    rows: Rows,
+    rows: TrainRows,
     objective: Objective,
     settings: ModelSettings,
     num_epochs: int,
@@ -65,7 +65,7 @@ def descend(
     def step_size(progress: Array) -> Float[Array, ""]:
         return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
 
-    def epoch(descent: Descent, key: Array, index: Array) -> tuple[Descent, Float[Array, ""]]:
+    def epoch(trained: TrainState, key: Array, index: Array) -> tuple[TrainState, Float[Array, ""]]:
         batch, _ = random_batches(key, is_row, settings.batch_size)
 
         def step(i: Array, carry: tuple) -> tuple:
@@ -76,7 +76,7 @@ def descend(
             networks = jax.tree.map(lambda p, u: p - rate * u, networks, updates)
             return networks, opt_state, total + loss
 
-        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*descent, 0.0))
+        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*trained, 0.0))
         return (networks, opt_state), total / num_batches
 
     keys = jax.random.split(key, num_epochs)
@@ -87,10 +87,10 @@ def descend(
 
 
 def _all_epochs(
-    keys: Key[Array, " epochs"], start: Descent, epoch: Epoch
+    keys: Key[Array, " epochs"], start: TrainState, epoch: Epoch
 ) -> tuple[Networks, Progress]:
-    def one(descent: Descent, now: tuple[Array, Array]) -> tuple[Descent, Float[Array, ""]]:
-        return epoch(descent, *now)
+    def one(trained: TrainState, now: tuple[Array, Array]) -> tuple[TrainState, Float[Array, ""]]:
+        return epoch(trained, *now)
 
     (networks, _), losses = jax.lax.scan(one, start, (keys, jnp.arange(len(keys))))
     return networks, Progress(losses[-1], jnp.asarray(jnp.nan), jnp.asarray(len(keys)))
@@ -98,7 +98,7 @@ def _all_epochs(
 
 def _until_stale(
     keys: Key[Array, " epochs"],
-    start: Descent,
+    start: TrainState,
     epoch: Epoch,
     holdout_fn: Callable[[Networks], Float[Array, ""]],
     patience: int,
@@ -113,13 +113,13 @@ def _until_stale(
         return (done < len(keys)) & (done - best_at < patience)
 
     def once(carry: tuple) -> tuple:
-        done, best_at, descent, best, lowest, _ = carry
-        descent, loss = epoch(descent, keys[done], done)
-        error = holdout_fn(descent[0])
+        done, best_at, trained, best, lowest, _ = carry
+        trained, loss = epoch(trained, keys[done], done)
+        error = holdout_fn(trained[0])
         is_better = error < lowest  # never, where the error is not a number
-        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), descent[0], best)
+        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), trained[0], best)
         best_at = jnp.where(is_better, done + 1, best_at)
-        return done + 1, best_at, descent, best, jnp.where(is_better, error, lowest), loss
+        return done + 1, best_at, trained, best, jnp.where(is_better, error, lowest), loss
 
     zero, infinity = jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
     begin = (zero, zero, start, start[0], infinity, jnp.zeros(()))

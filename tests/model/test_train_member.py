@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from duopoly.model.descent import Networks, Objective, Progress, descend
-from duopoly.model.rows import Rows
+from duopoly.model.rows import TrainRows
+from duopoly.model.train_member import Networks, Objective, Progress, train_member
 from duopoly.networks import MLP
 from duopoly.settings import ModelSettings
 
 SLIDE = ModelSettings(learning_rate=0.1, batch_size=10, patience=3)
-ROWS = Rows(jnp.arange(40)[::-1], jnp.asarray(20))
+ROWS = TrainRows(jnp.arange(40)[::-1], jnp.asarray(20))
 NUM_EPOCHS = 12
 
 
@@ -19,14 +19,14 @@ def position(networks: Networks) -> jax.Array:
 
 
 def slide(best_position: jax.Array, settings: ModelSettings = SLIDE) -> tuple[Networks, Progress]:
-    """A parameter that slides down a slope, past the place where the held-out error is lowest."""
+    """A parameter that falls steadily, past the place where the held-out error is lowest."""
     networks = Networks(MLP(jax.random.key(0), (1, 1), "relu"), None)
     is_foreign = jnp.arange(40) < 20  # rows that are not to be fitted
     objective = Objective(
         lambda n, rows: position(n) + jnp.mean(1.0 * is_foreign[rows]),
         lambda n: jnp.abs(position(n) - best_position),
     )
-    return descend(jax.random.key(1), networks, ROWS, objective, settings, NUM_EPOCHS)
+    return train_member(jax.random.key(1), networks, ROWS, objective, settings, NUM_EPOCHS)
 
 
 def trajectory() -> np.ndarray:
