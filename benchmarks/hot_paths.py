@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from duopoly.model.dynamics import Knowledge, LearnedWorld
+from duopoly.model.dynamics import KnownFunctions, LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.imagine import imagine
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
@@ -73,7 +73,7 @@ def imagine_path() -> Path:
     ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), MODEL).ensemble
     policy = init_policy(keys[1], OBS, ACTION, POLICY)
     starts = jax.random.normal(keys[2], (MEMBERS, ROLLOUTS, OBS))
-    knowledge = Knowledge(
+    known = KnownFunctions(
         reward_fn=lambda obs, action, next_obs: next_obs[-1] - jnp.sum(action**2),  # noqa: ARG005
         terminated_fn=lambda obs, action, next_obs: next_obs[0] > 1e9,  # noqa: ARG005
         compute_fn=None,
@@ -82,7 +82,7 @@ def imagine_path() -> Path:
 
     @jax.jit
     def run(key: jax.Array) -> object:
-        world = LearnedWorld(ensemble, knowledge)
+        world = LearnedWorld(ensemble, known)
         return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from duopoly.equilibrium.open_loop import open_loop_error
-from duopoly.game.knowledge import knowledge_of
+from duopoly.game.known import known_functions
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.networks import moments
@@ -70,7 +70,7 @@ def errors(
         key_init, spec.obs_dim, spec.action_dim, task.learned, settings, angles=task.angles
     )
     model, _ = fit_model(key_fit, model, fitted, settings, settings.epochs.convergence)
-    world = LearnedWorld(model.ensemble, knowledge_of(task))
+    world = LearnedWorld(model.ensemble, known_functions(task))
     return [
         float(open_loop_error(key_replay, world, left, scale, (SEGMENTS, HORIZON))[-1])
         for scale in scales

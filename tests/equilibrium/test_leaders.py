@@ -31,7 +31,7 @@ from duopoly.equilibrium.on_policy import (
     policy_gradient_samples,
 )
 from duopoly.equilibrium.policy_leader import policy_term
-from duopoly.model.dynamics import Knowledge, LearnedWorld
+from duopoly.model.dynamics import KnownFunctions, LearnedWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts, imagine
 from duopoly.networks import MLP, Normaliser
@@ -268,7 +268,7 @@ SETTINGS = Settings(
         gradient="implicit", num_samples=NUM, num_rollouts=5, cg_iterations=200, cg_damping=0.05
     ),
 )  # fmt: skip
-KNOWN = Knowledge(
+KNOWN = KnownFunctions(
     reward_fn=lambda obs, action, next_obs: -jnp.sum(next_obs**2) - 0.1 * jnp.sum(action**2),  # noqa: ARG005
     terminated_fn=lambda obs, action, next_obs: jnp.zeros((), bool),  # noqa: ARG005
     compute_fn=None,

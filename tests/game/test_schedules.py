@@ -9,7 +9,7 @@ import pytest
 from probes import POINT, TINY
 
 from duopoly.game import moves, observe
-from duopoly.game.knowledge import knowledge_of
+from duopoly.game.known import known_functions
 from duopoly.game.play import Round, play
 from duopoly.game.state import Game, GameState, Purpose, key_of, start
 from duopoly.game.views import fresh_data, recent_data, start_states
@@ -56,7 +56,7 @@ def improved_against(
 ) -> PolicyState:
     """Repeat a policy move by hand, against a model of our choice."""
     arena = Game(POINT, TINY, SEED)
-    world = LearnedWorld(model.ensemble, knowledge_of(POINT))
+    world = LearnedWorld(model.ensemble, known_functions(POINT))
     policy = renew_inputs(before.players.policy, recent_data(arena, after))
     opponent = Opponent(world, start_states(arena, after))
     _, key = keys_of_round(index)

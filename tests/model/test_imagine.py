@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from probes import HORIZON, LIMIT, POINT, PerfectPoint
 
-from duopoly.game.knowledge import knowledge_of
+from duopoly.game.known import known_functions
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import init_ensemble
 from duopoly.model.imagine import Starts, draw_starts, imagine
@@ -69,7 +69,7 @@ def test_nothing_is_valid_after_a_terminal_step() -> None:
 def test_members_live_in_worlds_of_their_own() -> None:
     settings = ModelSettings(num_members=3, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT))
+    world = LearnedWorld(ensemble, known_functions(POINT))
     obs = jnp.broadcast_to(jnp.array([0.1, 0.2, 3.0]), (3, 1, 3))
     told = world(KEY, obs, jnp.full((3, 1, 2), 0.5))
     next_obs, reward, terminated = told.next_obs, told.reward, told.terminated
@@ -83,7 +83,7 @@ def test_members_live_in_worlds_of_their_own() -> None:
 def test_actions_beyond_the_bounds_act_as_the_bounds() -> None:
     settings = ModelSettings(num_members=2, hidden=(8,))
     ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings)
-    world = LearnedWorld(ensemble, knowledge_of(POINT))
+    world = LearnedWorld(ensemble, known_functions(POINT))
     obs = jnp.zeros((2, 1, 3))
     for at_bound, beyond in [(1.0, 7.0), (-1.0, -3.0)]:
         for a, b in zip(

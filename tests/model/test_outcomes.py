@@ -10,13 +10,13 @@ import optax
 import pytest
 from probes import LIMIT, POINT, point_reward
 
-from duopoly.game.knowledge import knowledge_of, unknown_of
+from duopoly.game.known import known_functions, learned_outputs
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.ensemble import init_ensemble, predict
 from duopoly.model.fit import fit_model, init_model, measure
 from duopoly.model.outcomes import (
-    Outcomes,
-    Unknown,
+    LearnedOutputs,
+    RewardTerminationNets,
     init_outcomes,
     log_odds,
     measure_outcomes,
@@ -31,7 +31,7 @@ from duopoly.types import Transitions
 SETTINGS = ModelSettings(
     num_members=2, hidden=(8,), outcome_hidden=(64, 64), learning_rate=1e-2, batch_size=50
 )
-BOTH = Unknown(reward=True, termination=True)
+BOTH = LearnedOutputs(reward=True, termination=True)
 N = 1_000
 
 
@@ -52,8 +52,8 @@ def point_data(seed: int = 0, num_padding: int = 0) -> Transitions:
     return Transitions(*padded, ends, jnp.zeros(len(ends), bool), jnp.asarray(N))
 
 
-def untrained(unknown: Unknown = BOTH) -> Outcomes:
-    outcomes = init_outcomes(jax.random.key(0), 3, 2, SETTINGS, unknown)
+def untrained(outputs: LearnedOutputs = BOTH) -> RewardTerminationNets:
+    outcomes = init_outcomes(jax.random.key(0), 3, 2, SETTINGS, outputs)
     assert outcomes is not None
     return outcomes
 
@@ -127,23 +127,23 @@ def test_a_world_never_seen_to_end_does_not_end() -> None:
 @pytest.mark.parametrize("forced", ["reward", "termination"])
 def test_what_is_known_is_not_learned_unless_asked_for(forced: str) -> None:
     settings = dataclasses.replace(SETTINGS, **{f"learn_{forced}": True})
-    assert unknown_of(POINT, SETTINGS) == Unknown()
-    unknown = unknown_of(POINT, settings)
-    assert unknown == Unknown(**{forced: True})
-    ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings, unknown)
+    assert learned_outputs(POINT, SETTINGS) == LearnedOutputs()
+    outputs = learned_outputs(POINT, settings)
+    assert outputs == LearnedOutputs(**{forced: True})
+    ensemble = init_ensemble(jax.random.key(0), 3, 2, (0, 1), settings, outputs)
     data = point_data()
     ensemble = measure(ensemble, data._replace(terminated=data.terminated | True), 2.0)
-    knowledge = knowledge_of(POINT, settings)
-    world = LearnedWorld(ensemble, knowledge)
+    known = known_functions(POINT, settings)
+    world = LearnedWorld(ensemble, known)
     obs = jnp.tile(jnp.array([0.5, 0.5, 3.0]), (2, 4, 1))
     prediction = world(jax.random.key(0), obs, jnp.zeros((2, 4, 2)))
-    known = jax.vmap(jax.vmap(point_reward))(obs, obs[:, :, :2], prediction.next_obs)
-    assert np.allclose(prediction.reward, known, rtol=1e-5) == (forced == "termination")
+    rewards = jax.vmap(jax.vmap(point_reward))(obs, obs[:, :, :2], prediction.next_obs)
+    assert np.allclose(prediction.reward, rewards, rtol=1e-5) == (forced == "termination")
     assert bool(prediction.terminated.all()) == (forced == "termination")  # as all of the data did
     with pytest.raises(ValueError, match=f"{forced} is neither known nor learned"):
         LearnedWorld(
             init_ensemble(jax.random.key(0), 3, 2, (0, 1), SETTINGS),
-            knowledge,
+            known,
         )
 
 
@@ -159,7 +159,7 @@ def test_a_likelihood_model_draws_what_comes_next() -> None:
     last = eqx.tree_at(lambda layer: layer.bias, last, last.bias.at[:, 2:].set(raw))
     ensemble = eqx.tree_at(lambda e: e.members.layers[-1], ensemble, last)
     obs, action = jnp.ones((2, 4_000, 3)), jnp.zeros((2, 4_000, 2))
-    world = LearnedWorld(ensemble, knowledge_of(POINT))
+    world = LearnedWorld(ensemble, known_functions(POINT))
     drawn = world(jax.random.key(3), obs, action).next_obs
     mean = predict(ensemble, obs, action)
     np.testing.assert_array_equal(mean, np.tile(mean[:1, :1], (2, 4_000, 1)))

@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Array
 from probes import POINT, TINY, PerfectPoint
 
-from duopoly.game.knowledge import knowledge_of
+from duopoly.game.known import known_functions
 from duopoly.model.dynamics import LearnedWorld, robust_world
 from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble, predict
 from duopoly.model.imagine import Starts, imagine
@@ -53,7 +53,7 @@ def test_disagreement_is_the_spread_of_all_members_at_every_place(
 def test_disagreement_is_paid_or_fined(
     ensemble: Ensemble, places: tuple[Array, Array], bonus: float
 ) -> None:
-    plain = LearnedWorld(ensemble, knowledge_of(POINT))
+    plain = LearnedWorld(ensemble, known_functions(POINT))
     robust = robust_world(plain, RobustnessSettings(disagreement_bonus=bonus))
     extra = robust(KEY, *places).pay - plain(KEY, *places).reward
     np.testing.assert_array_equal(robust(KEY, *places).reward, plain(KEY, *places).reward)
@@ -65,7 +65,7 @@ def test_imagination_stops_where_the_members_disagree_too_much(
     ensemble: Ensemble, places: tuple[Array, Array]
 ) -> None:
     limit = float(jnp.median(disagreement(ensemble, *places)))
-    plain = LearnedWorld(ensemble, knowledge_of(POINT))
+    plain = LearnedWorld(ensemble, known_functions(POINT))
     world = robust_world(plain, RobustnessSettings(max_disagreement=limit))
     assert not plain(KEY, *places).truncated.any()
     np.testing.assert_array_equal(

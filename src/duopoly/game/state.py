@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Key
 
-from duopoly.game.knowledge import unknown_of
+from duopoly.game.known import learned_outputs
 from duopoly.model.fit import ModelState, init_model
 from duopoly.policy.catalogue import PLAYERS
 from duopoly.policy.player import PolicyPlayer, Spaces, State
@@ -86,7 +86,7 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
         spec.action_dim,
         task.learned,
         settings.model,
-        unknown_of(task, settings.model),
+        learned_outputs(task, settings.model),
         task.angles,
     )
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)

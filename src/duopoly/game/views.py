@@ -5,7 +5,7 @@ from typing import Final
 import jax.numpy as jnp
 import numpy as np
 
-from duopoly.game.knowledge import knowledge_of
+from duopoly.game.known import known_functions
 from duopoly.game.state import Game, GameState, Players
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import Starts
@@ -44,8 +44,8 @@ def start_states(game: Game, state: GameState) -> Starts:
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:
     """Returns what the model player says of the world; what a policy player adds is left out."""
-    knowledge = knowledge_of(game.task, game.settings.model)
-    return LearnedWorld(players.model.ensemble, knowledge)
+    known = known_functions(game.task, game.settings.model)
+    return LearnedWorld(players.model.ensemble, known)
 
 
 def practice_world(game: Game, players: Players) -> LearnedWorld | RobustWorld:

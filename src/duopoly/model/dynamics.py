@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.model.ensemble import Ensemble, disagreement, predict
-from duopoly.model.outcomes import Unknown, predict_reward_and_termination
+from duopoly.model.outcomes import LearnedOutputs, predict_reward_and_termination
 from duopoly.networks import MLP
 from duopoly.settings import RobustnessSettings
 from duopoly.types import Prediction
@@ -23,8 +23,8 @@ OneStepFn = Callable[[Array, Array, Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Knowledge:
-    """What need not be learned."""
+class KnownFunctions:
+    """Functions of the task that need not be learned."""
 
     reward_fn: OneStepFn | None
     """None: the ensemble has learned it, among its outcomes."""
@@ -40,11 +40,11 @@ class LearnedWorld(eqx.Module):
     """What the model player says of the world: one world per ensemble member."""
 
     ensemble: Ensemble
-    knowledge: Knowledge = eqx.field(static=True)
+    known: KnownFunctions = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        outcomes, known = self.ensemble.outcomes, self.knowledge
-        learned = Unknown() if outcomes is None else outcomes.unknown
+        outcomes, known = self.ensemble.outcomes, self.known
+        learned = LearnedOutputs() if outcomes is None else outcomes.outputs
         for name, is_learned, function in (
             ("reward", learned.reward, known.reward_fn),
             ("termination", learned.termination, known.terminated_fn),
@@ -75,8 +75,8 @@ class LearnedWorld(eqx.Module):
             learned = predict_reward_and_termination(
                 key_end, self.ensemble.outcomes, obs, action, next_obs
             )
-            reward = learned[0] if self.knowledge.reward_fn is None else reward
-            terminated = learned[1] if self.knowledge.terminated_fn is None else terminated
+            reward = learned[0] if self.known.reward_fn is None else reward
+            terminated = learned[1] if self.known.terminated_fn is None else terminated
         return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
 
     def with_members(self, members: MLP) -> "LearnedWorld":
@@ -90,7 +90,7 @@ class LearnedWorld(eqx.Module):
         next_obs: Float[Array, " obs"],
     ) -> tuple[Float[Array, " obs"], Float[Array, ""], Bool[Array, ""]]:
         """Completes one prediction by what is known; the rest earns nothing and never ends."""
-        known = self.knowledge
+        known = self.known
         action = known.to_env_units(action)
         if known.compute_fn is not None:
             next_obs = known.compute_fn(obs, action, next_obs)

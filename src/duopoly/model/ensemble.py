@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from duopoly.model.loss import Bounds, gaussian
-from duopoly.model.outcomes import Outcomes, Unknown, init_outcomes
+from duopoly.model.outcomes import LearnedOutputs, RewardTerminationNets, init_outcomes
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import ModelSettings
 from duopoly.types import clip_action
@@ -39,7 +39,7 @@ class Ensemble(eqx.Module):
     """Observation components the networks predict; the others are known or computed."""
     bounds: Bounds = eqx.field(static=True, default=None)
     """Of the predicted log standard deviation, in normalised units; None: none is predicted."""
-    outcomes: Outcomes | None = None
+    outcomes: RewardTerminationNets | None = None
     """What the members learn beside the next observation; None: nothing, the rest is known."""
 
     @property
@@ -54,7 +54,7 @@ def init_ensemble(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
-    unknown: Unknown = Unknown(),  # noqa: B008
+    outputs: LearnedOutputs = LearnedOutputs(),  # noqa: B008
     angles: tuple[int, ...] = (),
 ) -> Ensemble:
     """Draws every member's weights from a key of its own; it sees sine and cosine of ``angles``."""
@@ -71,7 +71,7 @@ def init_ensemble(
         high=jnp.full(len(learned), jnp.inf, jnp.float32),
         learned=learned,
         bounds=(settings.min_log_std, settings.max_log_std) if is_likelihood else None,
-        outcomes=init_outcomes(key_outcomes, obs_dim, action_dim, settings, unknown),
+        outcomes=init_outcomes(key_outcomes, obs_dim, action_dim, settings, outputs),
     )
 
 

@@ -23,7 +23,7 @@ from duopoly.model.objective import (
     training_data,
     with_leader_penalty,
 )
-from duopoly.model.outcomes import Unknown, measure_outcomes
+from duopoly.model.outcomes import LearnedOutputs, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
 from duopoly.model.train_member import Networks, Progress, train_member
 from duopoly.networks import MLP, Normaliser, moments
@@ -64,15 +64,15 @@ def init_model(
     action_dim: int,
     learned: tuple[int, ...],
     settings: ModelSettings,
-    unknown: Unknown = Unknown(),  # noqa: B008
+    outputs: LearnedOutputs = LearnedOutputs(),  # noqa: B008
     angles: tuple[int, ...] = (),
 ) -> ModelState:
     """Returns the model player before it has seen any data.
 
-    ``unknown`` says what it must learn beside the observation components ``learned``; it sees sine
+    ``outputs`` says what it must learn beside the observation components ``learned``; it sees sine
     and cosine of ``angles``.
     """
-    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, unknown, angles)
+    ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, outputs, angles)
     return ModelState(ensemble, jnp.zeros((), jnp.int32))
 
 

@@ -17,18 +17,18 @@ from duopoly.settings import ModelSettings
 from duopoly.types import Transitions, clip_action
 
 
-class Unknown(NamedTuple):
-    """What must be learned beyond where a step leads."""
+class LearnedOutputs(NamedTuple):
+    """What the model must learn beside the next observation."""
 
     reward: bool = False
     termination: bool = False
 
 
-class Outcomes(eqx.Module):
-    """The networks of all members, with the statistics of the data they were fitted to."""
+class RewardTerminationNets(eqx.Module):
+    """All members' networks of reward and termination, with statistics of the data they fit."""
 
     members: MLP
-    """Networks stacked along a leading axis E; they predict what is unknown, the reward first."""
+    """Networks stacked along a leading axis E; they predict the `outputs`, the reward first."""
     inputs: Normaliser
     """Of (obs, action, next_obs − obs)."""
     rewards: Normaliser
@@ -38,7 +38,7 @@ class Outcomes(eqx.Module):
     """Largest reward a prediction may take."""
     end_share: Float[Array, ""]
     """Share of the data's steps at which the world ended."""
-    unknown: Unknown = eqx.field(static=True)
+    outputs: LearnedOutputs = eqx.field(static=True)
 
 
 class OutcomeTargets(NamedTuple):
@@ -61,44 +61,50 @@ class OutcomeError(NamedTuple):
 
 
 def init_outcomes(
-    key: Key[Array, ""], obs_dim: int, action_dim: int, settings: ModelSettings, unknown: Unknown
-) -> Outcomes | None:
-    """Returns networks that predict the data's mean; None where nothing is unknown."""
-    if not any(unknown):
+    key: Key[Array, ""],
+    obs_dim: int,
+    action_dim: int,
+    settings: ModelSettings,
+    outputs: LearnedOutputs,
+) -> RewardTerminationNets | None:
+    """Returns networks that predict the data's mean; None where nothing is to be learned."""
+    if not any(outputs):
         return None
     num_inputs = 2 * obs_dim + action_dim
-    sizes = (num_inputs, *settings.outcome_hidden, sum(unknown))
+    sizes = (num_inputs, *settings.outcome_hidden, sum(outputs))
     keys = jax.random.split(key, settings.num_members)
-    return Outcomes(
+    return RewardTerminationNets(
         members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation, 0.0))(keys),
         inputs=Normaliser.identity(num_inputs),
         rewards=Normaliser.identity(1),
         low=jnp.asarray(-jnp.inf, jnp.float32),
         high=jnp.asarray(jnp.inf, jnp.float32),
         end_share=jnp.zeros(()),
-        unknown=unknown,
+        outputs=outputs,
     )
 
 
-def measure_outcomes(outcomes: Outcomes, data: Transitions, clip_sigmas: float) -> Outcomes:
+def measure_outcomes(
+    outcomes: RewardTerminationNets, data: Transitions, clip_sigmas: float
+) -> RewardTerminationNets:
     """Takes the normalisers, the range of rewards and the share of ends from the data."""
     valid, reward = data.valid, data.reward[:, None]
     margin = clip_sigmas * moments(reward, valid)[1][0]
     content = jnp.concatenate(
         [data.obs, clip_action(data.action), data.next_obs - data.obs], axis=1
     )
-    return Outcomes(
+    return RewardTerminationNets(
         members=outcomes.members,
         inputs=Normaliser.of(content, valid),
         rewards=Normaliser.of(reward, valid),
         low=jnp.min(jnp.where(valid, data.reward, jnp.inf)) - margin,
         high=jnp.max(jnp.where(valid, data.reward, -jnp.inf)) + margin,
         end_share=jnp.sum(data.terminated & valid) / jnp.maximum(data.num_valid, 1),
-        unknown=outcomes.unknown,
+        outputs=outcomes.outputs,
     )
 
 
-def outcome_targets(outcomes: Outcomes, data: Transitions) -> OutcomeTargets:
+def outcome_targets(outcomes: RewardTerminationNets, data: Transitions) -> OutcomeTargets:
     """Returns the data as the networks see it."""
     see = jax.vmap(lambda *row: _see(outcomes, *row))
     return OutcomeTargets(
@@ -109,7 +115,7 @@ def outcome_targets(outcomes: Outcomes, data: Transitions) -> OutcomeTargets:
 
 
 def outcome_losses(
-    outcomes: Outcomes, member: MLP, targets: OutcomeTargets
+    outcomes: RewardTerminationNets, member: MLP, targets: OutcomeTargets
 ) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     """Returns the loss of one member on every sample: of the reward, and of termination.
 
@@ -124,12 +130,12 @@ def outcome_losses(
     nothing = jnp.zeros(reward.shape)
     of_reward = (reward - targets.reward) ** 2
     of_end = jax.nn.softplus(logit) - targets.terminated * logit
-    unknown = outcomes.unknown
-    return of_reward if unknown.reward else nothing, of_end if unknown.termination else nothing
+    learned = outcomes.outputs
+    return of_reward if learned.reward else nothing, of_end if learned.termination else nothing
 
 
 @eqx.filter_jit
-def outcome_error(outcomes: Outcomes, data: Transitions) -> OutcomeError:
+def outcome_error(outcomes: RewardTerminationNets, data: Transitions) -> OutcomeError:
     """Evaluates every member on the data."""
     targets = outcome_targets(outcomes, data)
 
@@ -144,7 +150,7 @@ def outcome_error(outcomes: Outcomes, data: Transitions) -> OutcomeError:
 
 def predict_reward_and_termination(
     key: Key[Array, ""],
-    outcomes: Outcomes,
+    outcomes: RewardTerminationNets,
     obs: Float[Array, "E B obs"],
     action: Float[Array, "E B act"],
     next_obs: Float[Array, "E B obs"],
@@ -169,7 +175,7 @@ def predict_reward_and_termination(
     return jnp.clip(reward, outcomes.low, outcomes.high), terminated
 
 
-def log_odds(outcomes: Outcomes) -> Float[Array, ""]:
+def log_odds(outcomes: RewardTerminationNets) -> Float[Array, ""]:
     """Returns the log odds of an end anywhere in the data, to which the networks' output is added.
 
     So a network that knows nothing yet ends as many worlds as there were.
@@ -179,7 +185,7 @@ def log_odds(outcomes: Outcomes) -> Float[Array, ""]:
 
 
 def _see(
-    outcomes: Outcomes,
+    outcomes: RewardTerminationNets,
     obs: Float[Array, " obs"],
     action: Float[Array, " act"],
     next_obs: Float[Array, " obs"],
