@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, Int, Key
 from duopoly.model.imagine import Dynamics, Starts, roll_out
 from duopoly.networks import random_batches, rebase
 from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
-from duopoly.policy.gradient.foresight import (
-    Foresight,
-    LeanInfo,
-    lean,
-    no_foresight,
-    rebase_foresight,
+from duopoly.policy.gradient.leader_term import (
+    LeaderMemory,
+    LeaderTermInfo,
+    add_leader_term,
+    empty_leader_memory,
+    rebase_leader_memory,
 )
 from duopoly.policy.gradient.step import InitOptimiser, ObjectiveFn, StepFn, StepInfo
 from duopoly.policy.gradient.surrogate import Samples, log_probs, objective, surrogate
@@ -40,7 +40,7 @@ class PolicyState(eqx.Module):
     value: ValueState
     opt_state: optax.OptState = ()
     """What the way of stepping remembers; empty but for plain gradients."""
-    foresight: Foresight | None = None
+    foresight: LeaderMemory | None = None
     """What is remembered of the implicit term; None unless a leader's gradient has one."""
 
 
@@ -57,7 +57,7 @@ class ImprovementInfo(NamedTuple):
     """Imagined steps, padding excluded."""
     value: ValueInfo
     step: StepInfo
-    lean: LeanInfo | None = None
+    leader_term: LeaderTermInfo | None = None
     """Of the implicit term; None without one."""
 
 
@@ -73,7 +73,7 @@ def init_state(
         policy,
         init_value(key_value, obs_dim + len(angles), settings.policy.value),
         init_optimiser(policy, settings.policy),
-        no_foresight(policy) if leads else None,
+        empty_leader_memory(policy) if leads else None,
     )
 
 
@@ -92,7 +92,7 @@ def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     old = state.policy.inputs
     new = old.renewed(seen.obs, seen.valid)
     if state.foresight is not None:
-        known = rebase_foresight(state.foresight, old, new)
+        known = rebase_leader_memory(state.foresight, old, new)
         state = eqx.tree_at(lambda s: s.foresight, state, known)
     return eqx.tree_at(
         lambda s: (s.policy.inputs, s.policy.network, s.value.function.network),
@@ -141,9 +141,9 @@ def improve_policy(
     batch, _ = random_batches(key_fisher, flat.valid, settings.policy.fisher_samples)
     fisher_obs = flat.obs[batch(0)]
     objective_fn: ObjectiveFn = first_order_fn
-    foresight, lean_info = state.foresight, None
+    foresight, term_info = state.foresight, None
     if implicit is not None:
-        foresight, objective_fn, lean_info = lean_on(
+        foresight, objective_fn, term_info = with_implicit_samples(
             state, first_order_fn, implicit, scale, fisher_obs, settings
         )
     policy, opt_state, step = step_fn(
@@ -153,26 +153,28 @@ def improve_policy(
     value, value_info = fit_value(
         key_value, state.value, x, target.reshape(-1), flat.valid, settings.policy.value
     )
-    info = summarise(rollouts, value_info, step)._replace(lean=lean_info)
+    info = summarise(rollouts, value_info, step)._replace(leader_term=term_info)
     return PolicyState(policy, value, opt_state, foresight), info
 
 
-def lean_on(
+def with_implicit_samples(
     state: PolicyState,
     objective_fn: ObjectiveFn,
     implicit: Samples,
     scale: Float[Array, ""],
     fisher_obs: Float[Array, "M obs"],
     settings: Settings,
-) -> tuple[Foresight, ObjectiveFn, LeanInfo]:
+) -> tuple[LeaderMemory, ObjectiveFn, LeaderTermInfo]:
     """Adds the implicit term to an objective of advantages that were divided by ``scale``."""
 
     def implicit_fn(policy: GaussianPolicy) -> Float[Array, ""]:
         return surrogate(policy, implicit, settings.leader.max_ratio) / (scale + 1e-8)
 
-    known = no_foresight(state.policy) if state.foresight is None else state.foresight
+    known = empty_leader_memory(state.policy) if state.foresight is None else state.foresight
     is_known = jnp.any(implicit.weight > 0.0)
-    return lean(state.policy, known, objective_fn, implicit_fn, is_known, fisher_obs, settings)
+    return add_leader_term(
+        state.policy, known, objective_fn, implicit_fn, is_known, fisher_obs, settings
+    )
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:

@@ -145,14 +145,14 @@ def report(info: Improvement) -> Metrics:
 
 def _report_leader(steps: Sequence[ImprovementInfo]) -> Metrics:
     """Summarises what the implicit terms were in policy steps, those without one left out."""
-    leans = [(one.lean, one.step) for one in steps if one.lean is not None]
+    terms = [(one.leader_term, one.step) for one in steps if one.leader_term is not None]
     return {
         "leader/implicit_share": _mean(
-            [float(lean.norm / step.gradient_norm) for lean, step in leans]
+            [float(term.norm / step.gradient_norm) for term, step in terms]
         ),
-        "leader/gradient_norm": _mean([float(lean.newest_norm) for lean, _ in leans]),
-        "leader/first_order_norm": _mean([float(lean.first_norm) for lean, _ in leans]),
-        "leader/fisher_share": _mean([float(lean.fisher_share) for lean, _ in leans]),
+        "leader/gradient_norm": _mean([float(term.newest_norm) for term, _ in terms]),
+        "leader/first_order_norm": _mean([float(term.first_norm) for term, _ in terms]),
+        "leader/fisher_share": _mean([float(term.fisher_share) for term, _ in terms]),
     }
 
 

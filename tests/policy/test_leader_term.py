@@ -11,11 +11,11 @@ from jaxtyping import Array
 
 from duopoly.networks import Normaliser, rebase
 from duopoly.policy.gaussian import GaussianPolicy, kl_divergence, log_prob
-from duopoly.policy.gradient.foresight import (
-    Foresight,
-    lean,
-    no_foresight,
-    rebase_foresight,
+from duopoly.policy.gradient.leader_term import (
+    LeaderMemory,
+    add_leader_term,
+    empty_leader_memory,
+    rebase_leader_memory,
     remember,
 )
 from duopoly.policy.gradient.step import flatten_policy
@@ -47,15 +47,15 @@ def test_the_term_is_bounded_in_the_fisher_norm(
     other = samples._replace(advantage=size * jnp.cos(3.0 * samples.obs[:, 1]))
     objective_fn, implicit_fn = (lambda p, s=s: surrogate(p, s) for s in (samples, other))
     known, settings = jnp.asarray(True), with_leader(memory=1, max_share=0.4)
-    nothing = no_foresight(policy)
-    _, leaning, info = lean(
+    nothing = empty_leader_memory(policy)
+    _, both_fn, info = add_leader_term(
         policy, nothing, objective_fn, implicit_fn, known, samples.obs, settings
     )
 
     def gradient(fn: object) -> np.ndarray:
         return np.asarray(jax.grad(lambda t: fn(rebuild(t)))(theta), np.float64)
 
-    first, second, whole = (gradient(fn) for fn in (objective_fn, implicit_fn, leaning))
+    first, second, whole = (gradient(fn) for fn in (objective_fn, implicit_fn, both_fn))
     fisher = dense_fisher(policy, samples.obs)
     lengths = [np.sqrt(g @ np.linalg.solve(fisher, g)) for g in (first, second)]
     factor = min(1.0, 0.4 * lengths[0] / lengths[1])
@@ -65,15 +65,15 @@ def test_the_term_is_bounded_in_the_fisher_norm(
     np.testing.assert_allclose(info.newest_norm, np.linalg.norm(second), rtol=1e-4)
     np.testing.assert_allclose(info.first_norm, np.linalg.norm(first), rtol=1e-4)
     np.testing.assert_allclose(info.norm, factor * np.linalg.norm(second), rtol=1e-2)
-    np.testing.assert_allclose(leaning(policy), objective_fn(policy), rtol=1e-6)
+    np.testing.assert_allclose(both_fn(policy), objective_fn(policy), rtol=1e-6)
 
 
 def test_a_term_that_is_not_known_leaves_a_step_of_first_order(
     policy: GaussianPolicy, samples: Samples
 ) -> None:
-    past = jax.tree.map(lambda x: x + 0.3, no_foresight(policy))
+    past = jax.tree.map(lambda x: x + 0.3, empty_leader_memory(policy))
     unknown = samples._replace(weight=jnp.zeros(400))
-    kept, leaning, info = lean(
+    kept, both_fn, info = add_leader_term(
         policy, past, lambda p: surrogate(p, samples), lambda p: surrogate(p, unknown),
         jnp.asarray(False), samples.obs, SETTINGS,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def test_a_term_that_is_not_known_leaves_a_step_of_first_order(
     assert float(info.norm) == 0.0
     theta, rebuild = flatten_policy(policy)
     moved = rebuild(theta + 0.1)
-    assert float(leaning(moved)) == float(surrogate(moved, samples))
+    assert float(both_fn(moved)) == float(surrogate(moved, samples))
 
 
 @pytest.mark.parametrize("is_told", [False, True], ids=["unknown", "not finite"])
@@ -93,17 +93,17 @@ def test_later_directions_weigh_more_and_unknown_ones_nothing(
     directions = np.random.default_rng(0).normal(size=(5, num_parameters)).astype(np.float32)
     known = [True, True, False, True, True]
     directions[2] = np.nan
-    foresight, seen = no_foresight(policy), []
+    memory, seen = empty_leader_memory(policy), []
     for direction, is_known in zip(directions, known, strict=True):
         told = jnp.asarray(is_known or is_told)
-        foresight, average = remember(foresight, jnp.asarray(direction), told, 4)
+        memory, average = remember(memory, jnp.asarray(direction), told, 4)
         seen.append(is_known)
         ages = np.cumsum(seen[::-1])[::-1] - 1  # known directions after each
         weight = np.where(seen, 0.75**ages, 0.0)
         past = np.nan_to_num(directions[: len(seen)])
         expected = weight @ past / weight.sum() if is_known else 0.0 * average
         np.testing.assert_allclose(average, expected, rtol=1e-4, atol=1e-6)
-    _, alone = remember(foresight, jnp.asarray(directions[0]), jnp.asarray(True), 1)
+    _, alone = remember(memory, jnp.asarray(directions[0]), jnp.asarray(True), 1)
     np.testing.assert_allclose(alone, directions[0], rtol=1e-6)
 
 
@@ -117,10 +117,12 @@ def test_what_is_remembered_is_the_same_change_in_other_units(policy: GaussianPo
         Normaliser(jnp.asarray(mean), jnp.asarray(std))
         for mean, std in (([0.0, 1.0, -1.0], [1.0, 0.5, 2.0]), ([0.4, -1.0, 2.0], [3.0, 0.2, 1.0]))
     )
-    change = jax.tree.map(drawn, no_foresight(policy))
-    change_anew = rebase_foresight(change, old, new)
+    change = jax.tree.map(drawn, empty_leader_memory(policy))
+    change_anew = rebase_leader_memory(change, old, new)
 
-    def moved(network: object, log_std: Array, by: Foresight, inputs: Normaliser) -> GaussianPolicy:
+    def moved(
+        network: object, log_std: Array, by: LeaderMemory, inputs: Normaliser
+    ) -> GaussianPolicy:
         return GaussianPolicy(jax.tree.map(jnp.add, network, by.network), log_std, inputs)
 
     before = moved(policy.network, policy.log_std, change, old)

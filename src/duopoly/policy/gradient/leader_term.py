@@ -28,8 +28,8 @@ from duopoly.policy.gradient.step import ObjectiveFn, flatten_policy
 from duopoly.settings import Settings
 
 
-class Foresight(eqx.Module):
-    """The implicit term's natural directions so far, the later ones weighing more."""
+class LeaderMemory(eqx.Module):
+    """The average of the implicit term's natural directions so far; later ones weigh more."""
 
     network: MLP
     """Change of the policy's weights: a weighted sum of directions."""
@@ -38,7 +38,7 @@ class Foresight(eqx.Module):
     """Sum of the weights in that sum, which grows to 1."""
 
 
-class LeanInfo(NamedTuple):
+class LeaderTermInfo(NamedTuple):
     """What is observed of the implicit term's part in one policy step."""
 
     newest_norm: Float[Array, ""]
@@ -51,35 +51,35 @@ class LeanInfo(NamedTuple):
     """‖κ F d‖: what was added to the gradient."""
 
 
-def no_foresight(policy: GaussianPolicy) -> Foresight:
-    """Returns what is known before the first term."""
+def empty_leader_memory(policy: GaussianPolicy) -> LeaderMemory:
+    """Returns the memory of a leader that has met no term yet."""
     network, log_std = jax.tree.map(jnp.zeros_like, (policy.network, policy.log_std))
-    return Foresight(network, log_std, jnp.zeros(()))
+    return LeaderMemory(network, log_std, jnp.zeros(()))
 
 
-def rebase_foresight(foresight: Foresight, old: Normaliser, new: Normaliser) -> Foresight:
+def rebase_leader_memory(memory: LeaderMemory, old: Normaliser, new: Normaliser) -> LeaderMemory:
     """Returns the same change of the policy, for inputs in other units."""
-    return eqx.tree_at(lambda f: f.network, foresight, rebase(foresight.network, old, new))
+    return eqx.tree_at(lambda m: m.network, memory, rebase(memory.network, old, new))
 
 
 def remember(
-    foresight: Foresight, direction: Float[Array, " P"], is_known: Bool[Array, ""], memory: int
-) -> tuple[Foresight, Float[Array, " P"]]:
+    memory: LeaderMemory, direction: Float[Array, " P"], is_known: Bool[Array, ""], num_steps: int
+) -> tuple[LeaderMemory, Float[Array, " P"]]:
     """Adds a direction to the average, and returns both; one that is not known counts for nothing.
 
     Nor does one that is not finite: it would never be forgotten.
 
-        m ← β m + (1 − β) d,   w ← β w + (1 − β),   β = 1 − 1/memory,   the average m/w
+        m ← β m + (1 − β) d,   w ← β w + (1 − β),   β = 1 − 1/num_steps,   the average m/w
 
     Without any known direction the average is 0; so it is where this one is not known.
     """
     is_known &= jnp.all(jnp.isfinite(direction))
-    total, unravel = ravel_pytree((foresight.network, foresight.log_std))
-    share = 1.0 / memory
+    total, unravel = ravel_pytree((memory.network, memory.log_std))
+    share = 1.0 / num_steps
     new = total + share * (jnp.where(is_known, direction, 0.0) - total)
-    weight = foresight.weight + share * (1.0 - foresight.weight)
+    weight = memory.weight + share * (1.0 - memory.weight)
     network, log_std = unravel(jnp.where(is_known, new, total))
-    kept = Foresight(network, log_std, jnp.where(is_known, weight, foresight.weight))
+    kept = LeaderMemory(network, log_std, jnp.where(is_known, weight, memory.weight))
     return kept, jnp.where(is_known, new / weight, 0.0)
 
 
@@ -88,15 +88,15 @@ def fisher_norm(product: FisherProduct, direction: Float[Array, " P"]) -> Float[
     return jnp.sqrt(direction @ product(direction))
 
 
-def lean(
+def add_leader_term(
     policy: GaussianPolicy,
-    foresight: Foresight,
+    memory: LeaderMemory,
     objective_fn: ObjectiveFn,
     implicit_fn: ObjectiveFn,
     is_known: Bool[Array, ""],
     fisher_obs: Float[Array, "M obs"],
     settings: Settings,
-) -> tuple[Foresight, ObjectiveFn, LeanInfo]:
+) -> tuple[LeaderMemory, ObjectiveFn, LeaderTermInfo]:
     """Returns the objective with the implicit term added, linear in the parameters.
 
     ``implicit_fn`` has the term as its gradient, which counts only where it ``is_known``.
@@ -109,15 +109,15 @@ def lean(
     of_first, direction = (
         natural_direction(product, gradient, settings.policy) for gradient in (first, newest)
     )
-    foresight, average = remember(foresight, direction, is_known, settings.leader.memory)
+    memory, average = remember(memory, direction, is_known, settings.leader.memory)
     first_length, length = fisher_norm(product, of_first), fisher_norm(product, average)
     limit = settings.leader.max_share * first_length
     factor = jnp.where(length > limit, limit / length, 1.0)
-    slope = factor * product(average)
+    gradient = factor * product(average)
 
-    def leaning(moved: GaussianPolicy) -> Float[Array, ""]:
-        return objective_fn(moved) + slope @ (flatten_policy(moved)[0] - theta)
+    def both_fn(moved: GaussianPolicy) -> Float[Array, ""]:
+        return objective_fn(moved) + gradient @ (flatten_policy(moved)[0] - theta)
 
     norm = jnp.linalg.norm
-    info = LeanInfo(norm(newest), norm(first), length / first_length, norm(slope))
-    return foresight, leaning, info
+    info = LeaderTermInfo(norm(newest), norm(first), length / first_length, norm(gradient))
+    return memory, both_fn, info
