@@ -10,7 +10,7 @@ from probes import POINT, TINY
 
 from duopoly.game.play import play
 from duopoly.model import fit
-from duopoly.policy import improve
+from duopoly.policy.gradient import improve
 from duopoly.schedule import MAL, PAL
 
 LEARNING = dataclasses.replace(
