@@ -257,9 +257,9 @@ def test_what_a_policy_player_adds_to_the_world_is_hidden_from_those_who_observe
     def observed(**robustness: float) -> dict[str, float]:
         settings = dataclasses.replace(TINY, robustness=RobustnessSettings(**robustness))
         arena = Game(POINT, settings, SEED)
-        confronted = observe.confront(jax.random.key(0), arena, state.players, state)
+        measured = observe.measure_model_error(jax.random.key(0), arena, state.players, state)
         _, seen = moves.improve(jax.random.key(1), arena, state.players, state, Degree.CONSERVATIVE)
-        return confronted | {"game/policy_objective": seen["game/policy_objective"]}
+        return measured | {"game/policy_objective": seen["game/policy_objective"]}
 
     plain = observed()
     assert observed(disagreement_bonus=50.0) == pytest.approx(plain, rel=1e-5)

@@ -6,6 +6,7 @@ of Theorem 1 (Eq. 5).
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 import gymnasium as gym
@@ -25,6 +26,7 @@ from duopoly.model.fit import prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
 from duopoly.policy.player import Opponent
+from duopoly.schedule import Leader, Schedule
 from duopoly.types import Metrics, Rollouts, Transitions
 from duopoly.world.interaction import evaluate as evaluate_episodes
 
@@ -35,7 +37,18 @@ NUM_PAIRS: Final = 500
 """State-action pairs of either kind between which the visitation distance is measured."""
 
 
-def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
+METRICS: Final[Mapping[str, str]] = {
+    "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
+    "model/open_loop_error": "error after that many actions of a real episode, open loop",
+    "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
+    "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
+    "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
+    "game/leader_loss": "what the schedule's leader minimises",
+    "world/num_changes": "times that the world has changed by the end of the round",
+}
+
+
+def evaluate_policy(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
     """Evaluates the policy without its noise on episodes that never enter the data."""
     gathered = evaluate_episodes(
         env,
@@ -48,7 +61,9 @@ def judge(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
     return report.of_evaluation(gathered, game.task)
 
 
-def confront(key: Key[Array, ""], game: Game, before: Players, state: GameState) -> Metrics:
+def measure_model_error(
+    key: Key[Array, ""], game: Game, before: Players, state: GameState
+) -> Metrics:
     """Confronts the model with what its policy has just met, before it fits that.
 
     The model is the one in which the policy that collected was chosen.
@@ -89,7 +104,7 @@ def compare_visits(
     }
 
 
-def appraise(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
+def measure_policy_gap(key: Key[Array, ""], game: Game, state: GameState) -> Metrics:
     """Measures what a few policy steps would still gain in the model: at most ε_π (Eq. 5)."""
     players = state.players
     settings = game.settings
@@ -117,3 +132,14 @@ def mean_return_of(data: Transitions, num_actions: int, horizon: int) -> float:
         if end - begin >= min(num_actions, horizon) or terminated[end - 1]
     ]
     return float(np.mean(returns)) if returns else math.nan
+
+
+def leader_loss(schedule: Schedule, metrics: Metrics) -> float:
+    """Returns what the leader minimises, the measure of progress (section 4.2)."""
+    match schedule.leader:
+        case Leader.POLICY:
+            return -metrics["game/policy_objective"]
+        case Leader.MODEL:
+            return metrics["game/model_objective"]
+        case Leader.NOBODY:
+            return float("nan")

@@ -12,12 +12,17 @@ from collections.abc import Iterator, Sequence
 
 import jax
 
+from duopoly.game.metrics import unknown_metrics
 from duopoly.game.moves import collect, fit, improve
-from duopoly.game.observe import appraise, confront, judge
-from duopoly.game.report import unknown_metrics
+from duopoly.game.observe import (
+    evaluate_policy,
+    leader_loss,
+    measure_model_error,
+    measure_policy_gap,
+)
 from duopoly.game.state import Game, GameState, Purpose, key_of, start
 from duopoly.game.views import fresh_data
-from duopoly.schedule import Leader, Memory, Move, Schedule, check_players
+from duopoly.schedule import Memory, Move, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import Metrics, Transitions
 from duopoly.world.changing import World
@@ -72,7 +77,7 @@ def play_round(
 ) -> tuple[GameState, Metrics]:
     """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
-    key_fit, key_improve, key_confront, key_appraise = jax.random.split(key, 4)
+    key_fit, key_improve, key_error, key_gap = jax.random.split(key, 4)
     metrics = unknown_metrics()
     for stage in schedule.stages:
         before = state.players
@@ -90,9 +95,9 @@ def play_round(
                     continue
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
             if move is Move.COLLECT:
-                metrics |= confront(key_confront, game, before, state)
-    metrics |= judge(game, world.after(state.env_steps), state)
-    metrics |= appraise(key_appraise, game, state)
+                metrics |= measure_model_error(key_error, game, before, state)
+    metrics |= evaluate_policy(game, world.after(state.env_steps), state)
+    metrics |= measure_policy_gap(key_gap, game, state)
     metrics |= {
         "game/leader_loss": leader_loss(schedule, metrics),
         "world/num_changes": world.num_changes(state.env_steps),
@@ -110,14 +115,3 @@ def remembered(memory: Memory, game: Game, state: GameState) -> Transitions:
             return state.buffer.latest(model.window)
         case Memory.EVERYTHING:
             return state.buffer.latest(model.capacity)
-
-
-def leader_loss(schedule: Schedule, metrics: Metrics) -> float:
-    """Returns what the leader minimises, the measure of progress (section 4.2)."""
-    match schedule.leader:
-        case Leader.POLICY:
-            return -metrics["game/policy_objective"]
-        case Leader.MODEL:
-            return metrics["game/model_objective"]
-        case Leader.NOBODY:
-            return float("nan")

@@ -1,4 +1,7 @@
-"""The numbers of a round, under the names Stable-Baselines3 made usual and a few of our own."""
+"""The numbers of a round, under the names Stable-Baselines3 made usual and a few of our own.
+
+What each of them means stands above the function that makes it.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,74 +18,14 @@ from duopoly.types import Episode, Metrics
 from duopoly.world.interaction import Gathered
 from duopoly.world.task import Task
 
-DESCRIPTIONS: Final[Mapping[str, str]] = {
+COLLECTION: Final[Mapping[str, str]] = {
     "time/total_timesteps": "environment steps so far, each repeat of an action counted",
-    "time/collect_s": "seconds in the real environment",
-    "time/fit_s": "seconds of model fitting",
-    "time/improve_s": "seconds of policy steps",
-    "time/plan_ms": "milliseconds per planned action, median over the collection",
     "rollout/ep_rew_mean": "mean return of the complete episodes collected",
     "rollout/ep_len_mean": "their mean length in actions",
     "rollout/success_rate": "share of them that succeeded",
     "rollout/num_episodes": "complete episodes collected",
     "rollout/sim_divergence": "episodes dropped because the simulation diverged",
-    "eval/mean_reward": "mean return of the evaluation episodes (mean action)",
-    "eval/std_reward": "standard deviation of their returns",
-    "eval/mean_ep_length": "their mean length in actions",
-    "eval/success_rate": "share of them that succeeded",
-    "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
-    "model/open_loop_error": "error after that many actions of a real episode, open loop",
-    "model/train_loss": "mean loss of the last epoch, all that is fitted, in target variances",
-    "model/holdout_error": "loss of the parameters kept on the data held out of the fit",
-    "model/epochs": "passes over the data, mean over the members",
-    "model/num_steps": "gradient steps of the member that took the most",
-    "model/refused_fits": "members whose fit turned non-finite and was refused",
-    "model/reward_error": "squared error of a learned reward on the latest data, before fitting "
-    "them, in variances of the rewards fitted so far",
-    "model/termination_error": "logistic loss of a learned termination on them, in nats",
-    "imagined/return_mean": "mean imagined return at the last policy step, bonus left out",
-    "imagined/return_spread": "standard deviation of its mean over the members",
-    "imagined/ep_len_mean": "mean imagined length in actions",
-    "imagined/terminated_share": "share of imagined rollouts that terminated",
-    "imagined/num_steps": "imagined steps of this round, padding excluded",
-    "policy/kl": "KL divergence of a policy step, mean over the round",
-    "policy/gradient_norm": "norm of the policy gradient",
-    "policy/cg_residual": "relative residual of the conjugate gradient solve",
-    "policy/backtracks": "times that TRPO shortened a step, mean over the round",
-    "policy/refused_steps": "policy steps refused: a number broke down, or TRPO found none",
-    "policy/num_steps": "policy steps taken or refused",
-    "planner/return_mean": "discounted return the planner expected at each action, bonus included",
-    "train/std": "mean standard deviation of the policy, in policy units",
-    "train/entropy": "entropy of the policy's actions",
-    "train/refused_value_fits": "fits of the value function that turned non-finite",
-    "train/explained_variance": "share of the λ-returns' variance explained by the value function",
-    "game/policy_objective": "J(π, M̂) of the policy that came into its move",
-    "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
-    "game/leader_loss": "what the schedule's leader minimises",
-    "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
-    "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
-    "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
-    "leader/cg_residual": "relative residual of the solve for the implicit term",
-    "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
-    "leader/implicit_share": "norm of the implicit term, as it is added, over that of the leader's "
-    "whole gradient",
-    "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
-    "and bounded",
-    "leader/first_order_norm": "norm of the first-order part beside it",
-    "leader/fisher_share": "length of the averaged term over that of the first-order part, in the "
-    "Fisher norm, before it is bounded",
-    "leader/fold_cosine": "mean cosine between the term's policy gradients on disjoint parts of "
-    "the real data, before the round's first step",
-    "leader/effective_sample_size": "share of the real data that is left of them, by the ratios "
-    "of the policies after and before the round's steps",
-    "world/num_changes": "times that the world has changed by the end of the round",
 }
-"""Every metric of a round with what it means; units are the task's where none are given."""
-
-
-def unknown_metrics() -> Metrics:
-    """Returns every metric as NaN: not known this round."""
-    return dict.fromkeys(DESCRIPTIONS, math.nan)
 
 
 def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
@@ -98,6 +41,15 @@ def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
     }
 
 
+EVALUATION: Final[Mapping[str, str]] = {
+    "eval/mean_reward": "mean return of the evaluation episodes (mean action)",
+    "eval/std_reward": "standard deviation of their returns",
+    "eval/mean_ep_length": "their mean length in actions",
+    "eval/success_rate": "share of them that succeeded",
+    "eval/sim_divergence": "evaluation episodes dropped because the simulation diverged",
+}
+
+
 def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
     """Summarises the evaluation episodes."""
     returns = [episode.return_ for episode in gathered.episodes]
@@ -108,6 +60,15 @@ def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
         "eval/success_rate": success_rate(gathered.episodes, task),
         "eval/sim_divergence": len(gathered.drops),
     }
+
+
+FIT: Final[Mapping[str, str]] = {
+    "model/train_loss": "mean loss of the last epoch, all that is fitted, in target variances",
+    "model/holdout_error": "loss of the parameters kept on the data held out of the fit",
+    "model/epochs": "passes over the data, mean over the members",
+    "model/num_steps": "gradient steps of the member that took the most",
+    "model/refused_fits": "members whose fit turned non-finite and was refused",
+}
 
 
 def of_fit(info: FitInfo) -> Metrics:
@@ -121,12 +82,34 @@ def of_fit(info: FitInfo) -> Metrics:
     }
 
 
+LEARNED_OUTPUTS: Final[Mapping[str, str]] = {
+    "model/reward_error": "squared error of a learned reward on the latest data, before fitting "
+    "them, in variances of the rewards fitted so far",
+    "model/termination_error": "logistic loss of a learned termination on them, in nats",
+}
+
+
 def of_outcomes(error: OutcomeError) -> Metrics:
     """Summarises how well the model predicts what it learns beside the next observation."""
     return {
         "model/reward_error": float(jnp.mean(error.reward)),
         "model/termination_error": float(jnp.mean(error.termination)),
     }
+
+
+LEADER: Final[Mapping[str, str]] = {
+    "leader/cg_residual": "relative residual of the solve for the implicit term",
+    "leader/failed_solves": "implicit terms that failed, so that a step was of first order",
+    "leader/fold_cosine": "mean cosine between the term's policy gradients on disjoint parts of "
+    "the real data, before the round's first step",
+    "leader/effective_sample_size": "share of the real data that is left of them, by the ratios "
+    "of the policies after and before the round's steps",
+    "leader/implicit_share": "norm of the implicit term, as it is added, over that of the "
+    "leader's whole gradient",
+    "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
+    "and bounded",
+    "leader/first_order_norm": "norm of the first-order part beside it",
+}
 
 
 def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:

@@ -1,0 +1,67 @@
+"""All metrics of a round: gathered from where they are made, and written down.
+
+python -m duopoly.game.metrics > docs/metrics.md
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from duopoly.game import observe, report
+from duopoly.policy.catalogue import PLAYERS
+from duopoly.schedule import Move
+from duopoly.types import Metrics
+
+SECONDS: Final[Mapping[Move, str]] = {
+    Move.COLLECT: "seconds in the real environment",
+    Move.FIT: "seconds of model fitting",
+    Move.IMPROVE: "seconds of policy steps",
+}
+GROUPS: Final = (
+    *("time", "rollout", "eval", "model", "imagined", "policy"),
+    *("planner", "train", "game", "leader", "world"),
+)
+"""In the order in which they are told."""
+
+HEAD: Final = """# Metrics
+
+One row of `progress.csv` per round, and one TensorBoard scalar each. A number that is not known in
+a round is left empty. Units are the task's where none are given. `duopoly train` adds
+`time/iterations` (rounds so far), `time/time_elapsed` (seconds, stops excluded) and `time/fps`
+(environment steps per second).
+
+| name | meaning |
+|---|---|
+"""
+
+
+def _gather() -> dict[str, str]:
+    """Returns the meaning of every metric, group by group."""
+    seconds = {f"time/{move.value}_s": meaning for move, meaning in SECONDS.items()}
+    found: dict[str, str] = {}
+    for one in (
+        *(report.COLLECTION, seconds, report.EVALUATION, report.FIT, report.LEARNED_OUTPUTS),
+        *(row.load().metrics for row in PLAYERS.values()),
+        *(observe.METRICS, report.LEADER),
+    ):
+        found |= one
+    return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[0].split("/")[0])))
+
+
+DESCRIPTIONS: Final[Mapping[str, str]] = _gather()
+"""Every metric of a round with what it means; units are the task's where none are given."""
+
+
+def unknown_metrics() -> Metrics:
+    """Returns every metric as NaN: not known this round."""
+    return dict.fromkeys(DESCRIPTIONS, math.nan)
+
+
+def document() -> str:
+    """Returns ``docs/metrics.md``."""
+    rows = (f"| `{name}` | {meaning} |\n" for name, meaning in DESCRIPTIONS.items())
+    return HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    print(document(), end="")
