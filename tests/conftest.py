@@ -24,4 +24,4 @@ CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 jaxtyping.install_import_hook("duopoly", CHECKER)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from tiny_runs import command, finished_run, identity, tiny_flags  # noqa: F401  (fixtures)
+from tiny_runs import command, config, finished_run, tiny_flags  # noqa: F401  (fixtures)

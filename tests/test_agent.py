@@ -33,10 +33,10 @@ def weights(agent: Agent) -> list[np.ndarray]:
     return [*policy.weights, *policy.biases, policy.std]
 
 
-def test_a_run_directory_is_loaded_with_its_progress(agent, identity):
-    assert agent.state.env_steps == identity.steps
-    assert agent.settings == identity.settings
-    assert (agent.task.name, agent.seed) == (identity.task, identity.seed)
+def test_a_run_directory_is_loaded_with_its_progress(agent, config):
+    assert agent.state.env_steps == config.steps
+    assert agent.settings == config.settings
+    assert (agent.task.name, agent.seed) == (config.task, config.seed)
 
 
 def test_one_observation_and_a_batch(agent):
@@ -145,14 +145,14 @@ def test_an_environment_is_no_task():
         _read_task(gym.Env())
 
 
-def test_a_seed_of_any_whole_type_is_saved(identity, tmp_path):
-    agent = PAL(identity.task, seed=np.int64(3), settings=identity.settings)
+def test_a_seed_of_any_whole_type_is_saved(config, tmp_path):
+    agent = PAL(config.task, seed=np.int64(3), settings=config.settings)
     agent.save(tmp_path / "agent")
     assert PAL.load(tmp_path / "agent").seed == 3
 
 
-def test_a_changing_world_is_saved(identity, tmp_path):
-    agent = PAL("Reacher7DOF", settings=identity.settings, perturb=("goal@20", "forearm@10"))
+def test_a_changing_world_is_saved(config, tmp_path):
+    agent = PAL("Reacher7DOF", settings=config.settings, perturb=("goal@20", "forearm@10"))
     assert [str(change) for change in agent.perturb] == ["forearm@10", "goal@20"]
     agent.save(tmp_path / "agent")
     loaded = PAL.load(tmp_path / "agent")
@@ -162,15 +162,15 @@ def test_a_changing_world_is_saved(identity, tmp_path):
     assert loaded.task_now.make(None).reset()[0][14] == pytest.approx(0.921)
 
 
-def test_a_change_that_no_task_declares_is_refused(identity):
+def test_a_change_that_no_task_declares_is_refused(config):
     with pytest.raises(duopoly.PerturbationError, match="wind@5: InvertedPendulum-v5 has no"):
-        PAL(identity.task, settings=identity.settings, perturb=["wind@5"])
+        PAL(config.task, settings=config.settings, perturb=["wind@5"])
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
-def test_a_seed_out_of_bounds_is_refused(identity, seed):
+def test_a_seed_out_of_bounds_is_refused(config, seed):
     with pytest.raises(ValueError, match=f"seed = {seed}"):
-        PAL(identity.task, seed=seed, settings=identity.settings)
+        PAL(config.task, seed=seed, settings=config.settings)
 
 
 def test_a_schedule_of_ones_own_is_loaded_by_its_algorithm(agent, tmp_path):

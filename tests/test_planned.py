@@ -19,12 +19,12 @@ OBS = np.random.default_rng(0).normal(size=(4, 4)) * 0.1
 
 
 @pytest.fixture(scope="module")
-def run(identity, tmp_path_factory) -> RunDirectory:
+def run(config, tmp_path_factory) -> RunDirectory:
     """A run of PETS on the pendulum, for two rounds."""
-    policy = dataclasses.replace(identity.settings.policy, improver="cem", planner=PLANNER)
-    settings = dataclasses.replace(identity.settings, policy=policy)
-    run = run_directory(tmp_path_factory.mktemp("runs"), identity.task, "pets", 0)
-    of_pets = dataclasses.replace(identity, algorithm="pets", steps=100, settings=settings)
+    policy = dataclasses.replace(config.settings.policy, improver="cem", planner=PLANNER)
+    settings = dataclasses.replace(config.settings, policy=policy)
+    run = run_directory(tmp_path_factory.mktemp("runs"), config.task, "pets", 0)
+    of_pets = dataclasses.replace(config, algorithm="pets", steps=100, settings=settings)
     train_in(run, of_pets, resume=False)
     return run
 
@@ -85,17 +85,17 @@ def test_other_shapes_are_refused(agent, state, episode_start, message):
         agent.predict(OBS, state, episode_start)
 
 
-def test_before_the_first_fit_it_acts_by_its_initial_policy(agent, identity):
-    fresh = PETS(identity.task, seed=0, settings=agent.settings)
+def test_before_the_first_fit_it_acts_by_its_initial_policy(agent, config):
+    fresh = PETS(config.task, seed=0, settings=agent.settings)
     action, state = fresh.predict(OBS[0], "kept", deterministic=True)
     assert state == "kept"
     mean = numpy_policy(fresh.state.players.policy.policy).mean(OBS[0])
     np.testing.assert_allclose(action, agent.task.spec.to_env_units(mean))
 
 
-def test_an_agent_of_a_senseless_combination_is_refused(agent, identity):
+def test_an_agent_of_a_senseless_combination_is_refused(agent, config):
     with pytest.raises(SettingsError, match="improver = cem: in pal the policy leads"):
-        PAL(identity.task, settings=agent.settings)
+        PAL(config.task, settings=agent.settings)
 
 
 def test_a_run_is_evaluated_with_its_plans(run, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from duopoly.cli.actions import train_in
-from duopoly.runs.identity import Identity
+from duopoly.runs.config import RunConfig
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import (
     CollectionSettings,
@@ -47,16 +47,16 @@ TINY = Settings(
 
 
 @pytest.fixture(scope="session")
-def identity() -> Identity:
+def config() -> RunConfig:
     """PAL on the pendulum, for four rounds."""
-    return Identity(TASK, "pal", 0, 180, TINY)
+    return RunConfig(TASK, "pal", 0, 180, TINY)
 
 
 @pytest.fixture(scope="session")
-def finished_run(identity, tmp_path_factory) -> RunDirectory:
+def finished_run(config, tmp_path_factory) -> RunDirectory:
     """A run that was trained to its end; not to be changed."""
     run = run_directory(tmp_path_factory.mktemp("runs"), TASK, "pal", 0)
-    train_in(run, identity, resume=False)
+    train_in(run, config, resume=False)
     return run
 
 

@@ -28,8 +28,8 @@ from duopoly.game.state import Game, GameState, start
 from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
 from duopoly.runs import atomic, checkpoint, snapshot
+from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.identity import MAX_SEED, Identity
 from duopoly.runs.progress import live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.train import clocked
@@ -184,16 +184,14 @@ class Agent:
         _check_replaceable(target)
         now = snapshot.snapshot(self.state)
         folder = f"{target.checkpoints.name}/{checkpoint.name_of(now.round)}"
-        identity = self._identity()
-        files = {
-            f"{folder}/{name}": data for name, data in checkpoint.encode(now, identity).items()
-        }
-        files[target.settings.name] = atomic.dump_json(identity.to_dict())
+        config = self._config()
+        files = {f"{folder}/{name}": data for name, data in checkpoint.encode(now, config).items()}
+        files[target.settings.name] = atomic.dump_json(config.to_dict())
         atomic.write_directory(target.path, files)
 
-    def _identity(self) -> Identity:
+    def _config(self) -> RunConfig:
         steps = self.state.env_steps
-        return Identity(
+        return RunConfig(
             self.task.name, self.schedule.name, self.seed, steps, self.settings, self.perturb
         )
 
@@ -263,25 +261,25 @@ class Algorithm:
             DamageError: it is not as it was written.
         """
         run = RunDirectory(Path(path))
-        identity = run.read_identity()
-        if identity.algorithm != self.schedule.name:
+        config = run.read_config()
+        if config.algorithm != self.schedule.name:
             raise UsageError(
-                f"{path} holds an agent of {identity.algorithm}, not of {self.schedule.name}"
+                f"{path} holds an agent of {config.algorithm}, not of {self.schedule.name}"
             )
-        found = checkpoint.load_newest(run.checkpoints, identity)
+        found = checkpoint.load_newest(run.checkpoints, config)
         if found is None:
             raise UsageError(f"{path} has no finished round yet")
-        task = task or get_task(identity.task)
-        if task.name != identity.task:
-            raise UsageError(f"{path} holds an agent for {identity.task}, not for {task.name}")
-        fresh = start(task, identity.settings, identity.seed)
+        task = task or get_task(config.task)
+        if task.name != config.task:
+            raise UsageError(f"{path} holds an agent for {config.task}, not for {task.name}")
+        fresh = start(task, config.settings, config.seed)
         state = snapshot.restore(found, fresh)
-        return Agent(task, self.schedule, identity.settings, identity.seed, state, identity.perturb)
+        return Agent(task, self.schedule, config.settings, config.seed, state, config.perturb)
 
 
 def load_agent(path: str | os.PathLike[str], task: Task | None = None) -> Agent:
     """The agent at ``path``, whichever of the algorithms made it; see `Algorithm.load`."""
-    name = RunDirectory(Path(path)).read_identity().algorithm
+    name = RunDirectory(Path(path)).read_config().algorithm
     if name not in SCHEDULES:
         raise UsageError(f"{path} holds an agent of an unknown algorithm, {name}")
     return Algorithm(SCHEDULES[name]).load(path, task)
@@ -373,7 +371,7 @@ def _is_ours(target: RunDirectory) -> bool:
     found = set(target.path.iterdir())
     if found:
         try:
-            target.read_identity()
+            target.read_config()
         except UsageError:
             return False
     ours = {target.settings, target.checkpoints, target.evaluation, target.video, target.diagnosis}

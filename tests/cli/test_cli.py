@@ -199,9 +199,9 @@ def test_changes_are_put_in_the_order_of_time():
 
 
 def test_a_run_without_evaluations_ends_without_a_picture(tmp_path, monkeypatch, capsys):
-    def record(run, identity, **_):
+    def record(run, config, **_):
         run.path.mkdir(parents=True)
-        run.settings.write_text(json.dumps(identity.to_dict()))
+        run.settings.write_text(json.dumps(config.to_dict()))
 
     monkeypatch.setattr("duopoly.cli.actions.train_in", record)
     cli.main(["train", "Hopper-v5", "--out", str(tmp_path)])
@@ -223,10 +223,10 @@ def test_every_kind_of_flag_is_understood():
     assert (command.settings.policy.initial_log_std, command.resume) == (-1.5, True)
 
 
-def test_tiny_flags_give_the_tiny_settings(tiny_flags, identity):
-    command = parse(["train", identity.task, *tiny_flags])
+def test_tiny_flags_give_the_tiny_settings(tiny_flags, config):
+    command = parse(["train", config.task, *tiny_flags])
     assert isinstance(command, Train)
-    assert command.settings == identity.settings
+    assert command.settings == config.settings
 
 
 @pytest.mark.parametrize(

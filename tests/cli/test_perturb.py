@@ -8,22 +8,22 @@ import pytest
 
 from duopoly.cli.actions import train_in
 from duopoly.runs.checkpoint import load_newest
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
-from duopoly.runs.identity import Identity
 from duopoly.runs.metrics import is_clock
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
 
 
 @pytest.fixture(scope="module")
-def changing(identity) -> Identity:
+def changing(config) -> RunConfig:
     """The arm, whose targets move in the second round and whose forearm grows in the third."""
     changes = Change("goal", 80), Change("forearm", 105)
-    return dataclasses.replace(identity, task="Reacher7DOF", steps=180, perturb=changes)
+    return dataclasses.replace(config, task="Reacher7DOF", steps=180, perturb=changes)
 
 
 def numbers(run: RunDirectory) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
-    found = load_newest(run.checkpoints, run.read_identity())
+    found = load_newest(run.checkpoints, run.read_config())
     assert found is not None
     with run.progress.open() as file:
         rows = [{k: v for k, v in row.items() if not is_clock(k)} for row in csv.DictReader(file)]
@@ -57,4 +57,4 @@ def test_stopped_before_and_after_the_changes_is_as_never_stopped(changing, tmp_
 def test_changes_that_were_not_written_by_us_are_damage(changing, perturb):
     record = {**changing.to_dict(), "perturb": perturb}
     with pytest.raises(DamageError, match=r"perturb|NAME@STEPS|at least 1 step"):
-        Identity.from_dict(record)
+        RunConfig.from_dict(record)

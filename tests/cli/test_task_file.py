@@ -46,7 +46,7 @@ def test_train_evaluate_and_film(mine, tmp_path, tiny_flags, monkeypatch, capsys
     train = ["train", "--task-file", "my_task.py", *tiny_flags]
     cli.main([*train, "--steps", "60"])
     run = RunDirectory(tmp_path / "runs" / "MyPoint" / "pal" / "seed_0")
-    assert run.read_identity().task == "MyPoint"
+    assert run.read_config().task == "MyPoint"
     cli.main(["train", "MyPoint", *train[1:], "--steps", "100", "--resume"])
     assert json.loads(run.status.read_text())["env_steps"] == 100
     cli.main(["evaluate", str(run.path), "--episodes", "2", "--task-file", "my_task.py"])

@@ -7,8 +7,8 @@ import pytest
 
 from duopoly.lab import curves as plot
 from duopoly.lab.curves import RETURN, Curve, draw, over_seeds, read_curve, variants
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.identity import Identity
 from duopoly.runs.metrics import ProgressTable
 from duopoly.runs.rundir import RunDirectory
 from duopoly.settings import (
@@ -36,7 +36,7 @@ def curve(seed: int, steps, returns, algorithm="pal", task="Reacher7DOF", succes
 def write_run(path, rows) -> RunDirectory:
     run = RunDirectory(path)
     path.mkdir()
-    run.write_identity(Identity("Hopper-v5", "pal", 0, 100, Settings()))
+    run.write_config(RunConfig("Hopper-v5", "pal", 0, 100, Settings()))
     table = ProgressTable(run.progress, num_rounds=0)
     for row in rows:
         table.append(row)
@@ -108,7 +108,7 @@ def test_changes_of_the_world_are_marked(monkeypatch, tmp_path):
 
 
 def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
-    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
     implicit = Settings(leader=LeaderSettings(gradient="implicit"))
     runs = [
         plain,
@@ -131,14 +131,14 @@ def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
 
 
 def test_settings_of_one_name_are_told_apart_by_their_group():
-    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
     wide = Settings(model=ModelSettings(hidden=(8,)), policy=PolicySettings(hidden=(8,)))
     found = variants([plain, dataclasses.replace(plain, seed=1, settings=wide)])
     assert found[1] == "model.hidden [8], policy.hidden [8]"
 
 
 def test_how_runs_are_evaluated_does_not_tell_them_apart():
-    plain = Identity("Hopper-v5", "pal", 0, 100, Settings())
+    plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
     quick = Settings(evaluation=EvaluationSettings(gap_steps=0))
     assert variants([plain, dataclasses.replace(plain, seed=1, settings=quick)]) == ["", ""]
 

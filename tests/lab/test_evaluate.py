@@ -46,7 +46,7 @@ def test_plot(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     other = RunDirectory(tmp_path / "other")
     shutil.copytree(run.path, other.path)
-    other.write_identity(dataclasses.replace(run.read_identity(), seed=1))
+    other.write_config(dataclasses.replace(run.read_config(), seed=1))
     cli.main(["plot", str(run.path), str(other.path)])
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 

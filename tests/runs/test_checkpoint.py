@@ -13,11 +13,11 @@ import pytest
 
 from duopoly.runs import atomic, checkpoint
 from duopoly.runs.checkpoint import Checkpoint, load, load_newest, name_of, save
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError
-from duopoly.runs.identity import Identity
 from duopoly.settings import EvaluationSettings, Settings
 
-IDENTITY = Identity("Hopper-v5", "pal", 0, 1_000, Settings())
+CONFIG = RunConfig("Hopper-v5", "pal", 0, 1_000, Settings())
 NUM_OFFSETS = 50
 
 
@@ -46,21 +46,21 @@ def assert_same(found: Checkpoint | None, expected: Checkpoint) -> None:
 def directory(tmp_path) -> Path:
     """Two rounds' checkpoints."""
     for round_ in (1, 2):
-        save(tmp_path / "checkpoints", example(round_), IDENTITY)
+        save(tmp_path / "checkpoints", example(round_), CONFIG)
     return tmp_path / "checkpoints"
 
 
 def test_newest_is_read_back(directory):
-    assert_same(load_newest(directory, IDENTITY), example(2))
+    assert_same(load_newest(directory, CONFIG), example(2))
 
 
 def test_nothing_yet(tmp_path):
-    assert load_newest(tmp_path / "checkpoints", IDENTITY) is None
+    assert load_newest(tmp_path / "checkpoints", CONFIG) is None
 
 
 def test_the_last_three_are_kept(directory):
     for round_ in range(3, 7):
-        save(directory, example(round_), IDENTITY)
+        save(directory, example(round_), CONFIG)
     assert sorted(os.listdir(directory)) == [name_of(round_) for round_ in (4, 5, 6)]
 
 
@@ -88,12 +88,12 @@ def test_every_flipped_bit_is_found(directory, name, capsys):
     whole = path.read_bytes()
     for offset in rng.integers(len(whole), size=NUM_OFFSETS):
         flip(path, int(offset), int(rng.integers(8)))
-        assert_same(load_newest(directory, IDENTITY), example(1))
+        assert_same(load_newest(directory, CONFIG), example(1))
         told = capsys.readouterr().err
         assert told.startswith(f"duopoly: skipping checkpoint {path.parent}: ")
         assert told.count("\n") == 1
         path.write_bytes(whole)
-    assert_same(load_newest(directory, IDENTITY), example(2))
+    assert_same(load_newest(directory, CONFIG), example(2))
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "players.safetensors", "buffer.safetensors"])
@@ -102,7 +102,7 @@ def test_truncation_is_found(directory, name, size):
     path = directory / name_of(2) / name
     data = path.read_bytes()
     path.write_bytes(data[: int(size * len(data)) if isinstance(size, float) else size])
-    assert_same(load_newest(directory, IDENTITY), example(1))
+    assert_same(load_newest(directory, CONFIG), example(1))
 
 
 def remove_manifest(path: Path) -> None:
@@ -171,7 +171,7 @@ def take_older_round(path: Path) -> None:
 )
 def test_what_is_not_a_checkpoint_is_skipped(directory, damage, capsys):
     damage(directory / name_of(2))
-    assert_same(load_newest(directory, IDENTITY), example(1))
+    assert_same(load_newest(directory, CONFIG), example(1))
     assert f"skipping checkpoint {directory / name_of(2)}" in capsys.readouterr().err
 
 
@@ -179,7 +179,7 @@ def test_none_sound_is_an_error(directory):
     for round_ in (1, 2):
         remove_manifest(directory / name_of(round_))
     with pytest.raises(DamageError, match="no sound checkpoint"):
-        load_newest(directory, IDENTITY)
+        load_newest(directory, CONFIG)
 
 
 def rewrite(path: Path, **changes: object) -> None:
@@ -208,14 +208,14 @@ def rewrite(path: Path, **changes: object) -> None:
 def test_a_manifest_made_with_intent_is_refused(directory, changes):
     rewrite(directory / name_of(2), **changes)
     with pytest.raises(DamageError):
-        load(directory / name_of(2), IDENTITY)
+        load(directory / name_of(2), CONFIG)
 
 
 def test_no_number_in_a_manifest_is_nan(directory):
     path = directory / name_of(2) / "manifest.json"
     path.write_text(path.read_text().replace('"env_steps": 20', '"env_steps": NaN'))
     with pytest.raises(DamageError, match="NaN is not a number"):
-        load(path.parent, IDENTITY)
+        load(path.parent, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +228,11 @@ def test_no_number_in_a_manifest_is_nan(directory):
 )
 def test_another_runs_checkpoint_is_refused(directory, change, message):
     with pytest.raises(DamageError, match=message):
-        load(directory / name_of(2), dataclasses.replace(IDENTITY, **change))
+        load(directory / name_of(2), dataclasses.replace(CONFIG, **change))
 
 
 def test_a_longer_run_is_the_same_run(directory):
-    assert_same(load_newest(directory, dataclasses.replace(IDENTITY, steps=9_999)), example(2))
+    assert_same(load_newest(directory, dataclasses.replace(CONFIG, steps=9_999)), example(2))
 
 
 class Canary:
@@ -253,7 +253,7 @@ def test_nothing_is_ever_unpickled(directory, tmp_path):
         path = directory / name_of(2) / name
         whole = path.read_bytes()
         path.write_bytes(payload)
-        assert_same(load_newest(directory, IDENTITY), example(1))
+        assert_same(load_newest(directory, CONFIG), example(1))
         path.write_bytes(whole)
     assert not (tmp_path / "trace").exists()
     pickle.loads(payload)
@@ -265,23 +265,23 @@ def test_a_full_disk_is_told_and_costs_nothing(directory, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     for round_ in (3, 4):
-        save(directory, example(round_), IDENTITY)
+        save(directory, example(round_), CONFIG)
     before = sorted(os.listdir(directory))
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DamageError, match=r"round_000005 \(\d+ bytes needed\): No space left"):
-        save(directory, example(5), IDENTITY)
+        save(directory, example(5), CONFIG)
     assert sorted(os.listdir(directory)) == before
-    assert_same(load_newest(directory, IDENTITY), example(4))
+    assert_same(load_newest(directory, CONFIG), example(4))
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_made_again(directory):
     remove_manifest(directory / name_of(2))
-    save(directory, example(2), IDENTITY)
-    assert_same(load_newest(directory, IDENTITY), example(2))
+    save(directory, example(2), CONFIG)
+    assert_same(load_newest(directory, CONFIG), example(2))
 
 
 def test_settings_that_no_checkpoint_shares_are_named_once(directory, capsys):
-    edited = dataclasses.replace(IDENTITY, settings=Settings(evaluation=EvaluationSettings(3)))
+    edited = dataclasses.replace(CONFIG, settings=Settings(evaluation=EvaluationSettings(3)))
     field = "settings.evaluation.num_episodes is 10 there, 3 here"
     with pytest.raises(DamageError, match=rf"settings\.json differs from all of .*: {field}"):
         load_newest(directory, edited)

@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from duopoly.runs import provenance
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
-from duopoly.runs.identity import Identity
 from duopoly.runs.rundir import RunDirectory, claim, locked, run_directory
 from duopoly.settings import ModelSettings, Settings
 from duopoly.world.perturb import Change
 
-IDENTITY = Identity("Hopper-v5", "pal", 3, 1_000, Settings())
+CONFIG = RunConfig("Hopper-v5", "pal", 3, 1_000, Settings())
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def run(tmp_path) -> RunDirectory:
     return run_directory(tmp_path, "Hopper-v5", "pal", 3)
 
 
-def begin(run: RunDirectory, identity: Identity = IDENTITY, *, resume: bool = False) -> None:
+def begin(run: RunDirectory, config: RunConfig = CONFIG, *, resume: bool = False) -> None:
     with locked(run):
-        claim(run, identity, resume=resume)
+        claim(run, config, resume=resume)
 
 
 def test_path_follows_from_what_is_run(tmp_path):
@@ -40,15 +40,15 @@ def test_a_task_name_cannot_leave_the_root(task, tmp_path):
     assert path.resolve().is_relative_to(tmp_path.resolve())
 
 
-def test_identity_is_read_back(run):
+def test_config_is_read_back(run):
     begin(run)
-    assert run.read_identity() == IDENTITY
+    assert run.read_config() == CONFIG
 
 
-def test_a_changing_world_is_part_of_the_identity(run):
-    changing = dataclasses.replace(IDENTITY, perturb=(Change("wind", 10), Change("rain", 20)))
+def test_a_changing_world_is_part_of_the_config(run):
+    changing = dataclasses.replace(CONFIG, perturb=(Change("wind", 10), Change("rain", 20)))
     begin(run, changing)
-    assert run.read_identity() == changing
+    assert run.read_config() == changing
     assert json.loads(run.settings.read_text())["perturb"] == ["wind@10", "rain@20"]
     with pytest.raises(UsageError, match=r"different run: perturb is \['wind@10', .* \[\] here"):
         begin(run, resume=True)
@@ -63,7 +63,7 @@ def test_an_occupied_directory_is_refused_without_resume(run):
 
 def test_resume_begins_a_run_where_there_is_none(run):
     begin(run, resume=True)
-    assert run.read_identity() == IDENTITY
+    assert run.read_config() == CONFIG
 
 
 def test_a_foreign_directory_is_never_resumed(run):
@@ -89,15 +89,15 @@ def test_a_foreign_directory_is_never_resumed(run):
 def test_resume_refuses_a_different_run(run, change, message):
     begin(run)
     with pytest.raises(UsageError, match=message):
-        begin(run, dataclasses.replace(IDENTITY, **change), resume=True)
-    assert run.read_identity() == IDENTITY
+        begin(run, dataclasses.replace(CONFIG, **change), resume=True)
+    assert run.read_config() == CONFIG
 
 
 def test_a_run_may_be_extended(run):
     begin(run)
-    longer = dataclasses.replace(IDENTITY, steps=2_000)
+    longer = dataclasses.replace(CONFIG, steps=2_000)
     begin(run, longer, resume=True)
-    assert run.read_identity() == longer
+    assert run.read_config() == longer
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_damaged_record_is_one_line(run, text):
     begin(run)
     run.settings.write_bytes(text.encode("latin-1"))
     with pytest.raises(DamageError, match=str(run.settings)) as told:
-        run.read_identity()
+        run.read_config()
     assert "\n" not in str(told.value)
 
 
@@ -133,7 +133,7 @@ def test_a_record_of_other_types_is_refused(run, field, value):
     record = json.loads(run.settings.read_text())
     run.settings.write_text(json.dumps({**record, field: value}))
     with pytest.raises(DamageError, match=f"{field} = "):
-        run.read_identity()
+        run.read_config()
 
 
 def test_a_linked_record_is_refused(run, tmp_path):
@@ -142,7 +142,7 @@ def test_a_linked_record_is_refused(run, tmp_path):
     run.settings.rename(elsewhere)
     run.settings.symlink_to(elsewhere)
     with pytest.raises(DamageError, match="cannot be read"):
-        run.read_identity()
+        run.read_config()
 
 
 def test_a_second_process_is_kept_out_until_the_first_one_dies(run):

@@ -31,7 +31,7 @@ from duopoly.runs.signals import Stopped
 
 def fingerprint(run: RunDirectory) -> tuple[object, object]:
     """All numbers of the newest checkpoint, and the table without what the clock tells."""
-    found = load_newest(run.checkpoints, run.read_identity())
+    found = load_newest(run.checkpoints, run.read_config())
     assert found is not None
     sums = {
         f"{group}/{name}": (array.shape, hashlib.sha256(array.tobytes()).hexdigest())
@@ -47,42 +47,42 @@ def status_of(run: RunDirectory) -> dict[str, object]:
     return json.loads(run.status.read_text())
 
 
-def test_a_finished_run_is_complete(finished_run, identity):
+def test_a_finished_run_is_complete(finished_run, config):
     names = {path.name for path in finished_run.path.iterdir()}
     assert {"settings.json", "progress.csv", "checkpoints", "status.json"} <= names
     assert any("tfevents" in name for name in names)
     assert not any(name.startswith(atomic.TEMPORARY_PREFIX) for name in names)
     rows = read_progress(finished_run.progress)
     assert [row["time/iterations"] for row in rows] == [1, 2, 3, 4]
-    assert rows[-1]["time/total_timesteps"] == identity.steps
+    assert rows[-1]["time/total_timesteps"] == config.steps
     assert rows[-1]["time/fps"] > 0
     status = status_of(finished_run)
     assert (status["state"], status["round"], status["env_steps"]) == ("finished", 4, 180)
 
 
-def test_a_run_in_two_parts_equals_one_in_one(finished_run, identity, tmp_path):
+def test_a_run_in_two_parts_equals_one_in_one(finished_run, config, tmp_path):
     run = RunDirectory(tmp_path / "run")
-    for steps in (100, identity.steps):
-        train_in(run, dataclasses.replace(identity, steps=steps), resume=True)
+    for steps in (100, config.steps):
+        train_in(run, dataclasses.replace(config, steps=steps), resume=True)
     assert fingerprint(run) == fingerprint(finished_run)
 
 
-def test_a_damaged_checkpoint_costs_a_round_and_nothing_else(finished_run, identity, tmp_path):
+def test_a_damaged_checkpoint_costs_a_round_and_nothing_else(finished_run, config, tmp_path):
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(finished_run.path, run.path)
     (run.checkpoints / "round_000004" / "buffer.safetensors").write_bytes(b"")
-    train_in(run, identity, resume=True)
+    train_in(run, config, resume=True)
     assert fingerprint(run) == fingerprint(finished_run)
 
 
-def test_without_a_sound_checkpoint_nothing_is_overwritten(finished_run, identity, tmp_path):
+def test_without_a_sound_checkpoint_nothing_is_overwritten(finished_run, config, tmp_path):
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(finished_run.path, run.path)
     for path in run.checkpoints.iterdir():
         (path / "manifest.json").write_bytes(b"{}")
     rows = run.progress.read_bytes()
     with pytest.raises(DamageError, match="no sound checkpoint"):
-        train_in(run, identity, resume=True)
+        train_in(run, config, resume=True)
     assert run.progress.read_bytes() == rows
     assert status_of(run)["state"] == "failed"
 
@@ -140,7 +140,7 @@ def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_during_start_up_is_recorded(identity, tmp_path, monkeypatch, signum):
+def test_a_signal_during_start_up_is_recorded(config, tmp_path, monkeypatch, signum):
     run = RunDirectory(tmp_path / "run")
 
     def interrupted(name: str) -> None:
@@ -152,7 +152,7 @@ def test_a_signal_during_start_up_is_recorded(identity, tmp_path, monkeypatch, s
     heavy.__getattr__ = interrupted  # pyright: ignore
     monkeypatch.setitem(sys.modules, "duopoly.runs.train", heavy)
     with pytest.raises(Stopped) as stop:
-        train_in(run, identity, resume=False)
+        train_in(run, config, resume=False)
     assert stop.value.exit_code == 128 + signum
     status = status_of(run)
     assert (status["state"], status["message"]) == ("stopped", signal.Signals(signum).name)
@@ -160,9 +160,9 @@ def test_a_signal_during_start_up_is_recorded(identity, tmp_path, monkeypatch, s
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
-def test_death_between_any_two_changes_of_the_disk(identity, tmp_path, monkeypatch):
+def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch):
     """Dies at each of the disk's changes in turn; every resumed run ends the same."""
-    identity = dataclasses.replace(identity, steps=100)
+    config = dataclasses.replace(config, steps=100)
     monkeypatch.setattr(train, "play", fake_play)
 
     def attempt(run: RunDirectory, num_changes: float) -> Reaper:
@@ -177,7 +177,7 @@ def test_death_between_any_two_changes_of_the_disk(identity, tmp_path, monkeypat
             ]:
                 patch.setattr(owner, name, reaper.guard(getattr(owner, name)))
             patch.setattr("duopoly.runs.metrics.append_synced", torn(reaper, atomic.append_synced))
-            train_in(run, identity, resume=True)
+            train_in(run, config, resume=True)
         return reaper
 
     whole = RunDirectory(tmp_path / "whole")
@@ -201,13 +201,13 @@ def wait_for_rounds(process: subprocess.Popen[str], run: RunDirectory, num_round
         time.sleep(0.005)
 
 
-def test_signals_and_kills(command, tiny_flags, identity, tmp_path):
+def test_signals_and_kills(command, tiny_flags, config, tmp_path):
     """Killed twice and stopped twice, a real run equals one that never stopped."""
-    words = ["train", identity.task, *tiny_flags, "--steps", "740"]
+    words = ["train", config.task, *tiny_flags, "--steps", "740"]
     with command(*words, "--out", "whole", cwd=tmp_path) as process:
         assert process.wait() == 0, process.communicate()[1]
     chance = random.Random(1)
-    run = RunDirectory(tmp_path / "parts" / identity.task / "pal" / "seed_0")
+    run = RunDirectory(tmp_path / "parts" / config.task / "pal" / "seed_0")
     signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
     for index, signum in enumerate(signals):
         with command(*words, "--out", "parts", "--resume", cwd=tmp_path) as process:
@@ -223,7 +223,7 @@ def test_signals_and_kills(command, tiny_flags, identity, tmp_path):
         assert (status_of(run)["state"], status_of(run)["message"]) == ("stopped", signum.name)
     with command(*words, "--out", "parts", "--resume", cwd=tmp_path) as process:
         assert process.wait() == 0, process.communicate()[1]
-    whole = RunDirectory(tmp_path / "whole" / identity.task / "pal" / "seed_0")
+    whole = RunDirectory(tmp_path / "whole" / config.task / "pal" / "seed_0")
     assert fingerprint(run) == fingerprint(whole)
     assert not list(run.path.rglob(f"{atomic.TEMPORARY_PREFIX}*"))
     assert len(run.command.read_text().splitlines()) == len(signals) + 1

@@ -23,10 +23,10 @@ from duopoly.cli.commands import (
     Video,
 )
 from duopoly.runs import atomic, provenance
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import FailureError, UsageError
-from duopoly.runs.identity import Identity
-from duopoly.runs.journal import journal_of
 from duopoly.runs.rundir import RunDirectory, claim, locked, run_directory
+from duopoly.runs.status import status_of
 from duopoly.world.perturb import PerturbationError, read_change
 from duopoly.world.tasks import (
     PERTURBATIONS,
@@ -89,7 +89,7 @@ def _told() -> Iterator[None]:
 
 
 def _train(command: Train) -> None:
-    identity = Identity(
+    config = RunConfig(
         command.task,
         command.algorithm,
         command.seed,
@@ -103,7 +103,7 @@ def _train(command: Train) -> None:
         task = _sound_task(command.task_file)
     elif is_registered(command.task):
         _check_playable(command.task)
-    train_in(run, identity, resume=command.resume, task=task)
+    train_in(run, config, resume=command.resume, task=task)
     _draw_curve(run)
     for name, path in {
         "curve": run.curve,
@@ -144,24 +144,24 @@ def _check_playable(name: str) -> None:
 
 
 def train_in(
-    run: RunDirectory, identity: Identity, *, resume: bool, task: "Task | None" = None
+    run: RunDirectory, config: RunConfig, *, resume: bool, task: "Task | None" = None
 ) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
 
-    A ``task`` is given where it is the user's own; else the identity names it.
+    A ``task`` is given where it is the user's own; else the config names it.
 
     Raises:
         UsageError: the directory is not free for it; a `FailureError` if the game broke down.
         Stopped: a signal asked for it.
     """
     with locked(run):
-        claim(run, identity, resume=resume)
-        with journal_of(run) as journal:
+        claim(run, config, resume=resume)
+        with status_of(run) as status:
             provenance.record(run)
             from duopoly.runs.train import train
 
             with _told():
-                train(run, identity, journal, task)
+                train(run, config, status, task)
 
 
 def _evaluate(command: Evaluate) -> None:
@@ -178,7 +178,7 @@ def _evaluate(command: Evaluate) -> None:
 
 def _own_task(run: RunDirectory, file: Path | None) -> "Task | None":
     """The task of the user's own that a run is of; None where it is there without a file."""
-    name = run.read_identity().task
+    name = run.read_config().task
     if file is not None:
         return task_file.load(file, name)
     task_file.check_known(run)
@@ -188,7 +188,7 @@ def _own_task(run: RunDirectory, file: Path | None) -> "Task | None":
 def _plot(command: Plot) -> None:
     runs = [RunDirectory(path) for path in command.run]
     for run in runs:
-        run.read_identity()
+        run.read_config()
     from duopoly.lab import curves
 
     out = command.out or (runs[0].curve if len(runs) == 1 else Path("curves.png"))
@@ -237,14 +237,14 @@ def subject_of(word: str) -> str | Path:
     except UnknownTaskError:
         if not (path := Path(word)).is_dir():
             raise
-    RunDirectory(path).read_identity()
+    RunDirectory(path).read_config()
     return path
 
 
 def _diagnose(command: Diagnose) -> None:
     run = RunDirectory(command.run)
     own = _own_task(run, command.task_file)
-    identity = run.read_identity()
+    config = run.read_config()
     from duopoly.lab import diagnose, diagnose_figures
     from duopoly.runs.metrics import STEPS, read_progress
 
@@ -254,7 +254,7 @@ def _diagnose(command: Diagnose) -> None:
     pictures = diagnose_figures.draw(diagnosis, run.diagnosis)
     if run.progress.exists():
         out = run.diagnosis / "gaps.png"
-        title = f"{identity.task}, {identity.algorithm.upper()}, seed {identity.seed}"
+        title = f"{config.task}, {config.algorithm.upper()}, seed {config.seed}"
         diagnose_figures.draw_gaps(read_progress(run.progress), STEPS, title, out)
         pictures.append(out)
     numbers = run.diagnosis / "diagnosis.json"
@@ -281,7 +281,7 @@ def _check(command: Check) -> None:
 
 def _check_same_task(run: RunDirectory, task: str) -> None:
     """Refuses a run of another task before anything heavy is loaded."""
-    if (trained_on := run.read_identity().task) != task:
+    if (trained_on := run.read_config().task) != task:
         raise UsageError(f"--policy {run.path}: was trained on {trained_on}, not on {task}")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from duopoly.presets import preset
-from duopoly.runs.identity import MAX_SEED
+from duopoly.runs.config import MAX_SEED
 from duopoly.schedule import AlgorithmName
 from duopoly.settings import Settings
 

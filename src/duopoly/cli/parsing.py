@@ -98,7 +98,7 @@ def _train_defaults(task: str, given: dict[str, Any], changes: tuple[Change, ...
     if given.get("resume"):
         run = _run_of(task, given)
         if atomic.exists(run.settings):
-            recorded = run.read_identity()
+            recorded = run.read_config()
             steps, settings = recorded.steps, recorded.settings
             perturb = tuple(map(str, recorded.perturb))
     return dataclasses.replace(default, steps=steps, settings=settings, perturb=perturb)

@@ -47,7 +47,7 @@ def check_known(run: RunDirectory) -> None:
     Raises:
         UsageError: it is not, and a file must be given.
     """
-    name = run.read_identity().task
+    name = run.read_config().task
     try:
         canonical_name(name)
     except UnknownTaskError:

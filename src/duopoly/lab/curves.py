@@ -18,8 +18,8 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.render.figures import INK, new_figure, style, write
 from duopoly.runs import settings_json
+from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.identity import Identity
 from duopoly.runs.metrics import STEPS, read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
@@ -87,11 +87,11 @@ def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
     Raises:
         UsageError: as `read_curve`.
     """
-    identities = [run.read_identity() for run in runs]
-    return list(map(_curve, runs, identities, variants(identities)))
+    configs = [run.read_config() for run in runs]
+    return list(map(_curve, runs, configs, variants(configs)))
 
 
-def _curve(run: RunDirectory, identity: Identity, variant: str) -> Curve:
+def _curve(run: RunDirectory, config: RunConfig, variant: str) -> Curve:
     rows = read_progress(run.progress)
 
     def column(tag: str) -> np.ndarray:
@@ -99,12 +99,12 @@ def _curve(run: RunDirectory, identity: Identity, variant: str) -> Curve:
 
     metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
     curve = Curve(
-        identity.task,
-        identity.algorithm,
-        identity.seed,
+        config.task,
+        config.algorithm,
+        config.seed,
         column(STEPS),
         metrics,
-        identity.perturb,
+        config.perturb,
         variant,
     )
     if not curve.known(RETURN)[0].size:
@@ -112,13 +112,13 @@ def _curve(run: RunDirectory, identity: Identity, variant: str) -> Curve:
     return curve
 
 
-def variants(identities: Sequence[Identity]) -> list[str]:
+def variants(configs: Sequence[RunConfig]) -> list[str]:
     """What sets each run apart from the others of its algorithm, nothing where they are alike."""
-    flat = [_flatten(_chosen(identity)) for identity in identities]
+    flat = [_flatten(_chosen(config)) for config in configs]
     values: dict[tuple[str, str], set[str]] = {}
-    for identity, chosen in zip(identities, flat, strict=True):
+    for config, chosen in zip(configs, flat, strict=True):
         for name, value in chosen.items():
-            values.setdefault((identity.algorithm, name), set()).add(value)
+            values.setdefault((config.algorithm, name), set()).add(value)
     names = {name for (_, name), found in values.items() if len(found) > 1}
     short = Counter(_last_part(name) for name in names)
 
@@ -129,9 +129,9 @@ def variants(identities: Sequence[Identity]) -> list[str]:
         ", ".join(
             f"{shown(name)} {value}"
             for name, value in chosen.items()
-            if len(values[identity.algorithm, name]) > 1
+            if len(values[config.algorithm, name]) > 1
         )
-        for identity, chosen in zip(identities, flat, strict=True)
+        for config, chosen in zip(configs, flat, strict=True)
     ]
 
 
@@ -140,10 +140,10 @@ def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _chosen(identity: Identity) -> dict[str, Any]:
+def _chosen(config: RunConfig) -> dict[str, Any]:
     """What was chosen for a run beside task, algorithm, seed, steps and how it is evaluated."""
-    perturb = " ".join(map(str, identity.perturb)) or "nothing"
-    chosen = {**settings_json.to_dict(identity.settings), "perturb": perturb}
+    perturb = " ".join(map(str, config.perturb)) or "nothing"
+    chosen = {**settings_json.to_dict(config.settings), "perturb": perturb}
     del chosen["evaluation"]  # what is measured changes nothing of what is learned
     return chosen
 

@@ -17,8 +17,8 @@ import safetensors
 import safetensors.numpy
 
 from duopoly.runs import atomic
+from duopoly.runs.config import FORMAT, RunConfig, difference, read_record
 from duopoly.runs.errors import DamageError
-from duopoly.runs.identity import FORMAT, Identity, difference, read_record
 
 Arrays = dict[str, np.ndarray]
 
@@ -61,12 +61,12 @@ class ForeignError(DamageError):
         self.field = field
 
 
-def encode(checkpoint: Checkpoint, identity: Identity) -> dict[str, bytes]:
+def encode(checkpoint: Checkpoint, config: RunConfig) -> dict[str, bytes]:
     """The files of a checkpoint, by name."""
     files = {f"{group}.safetensors": _pack(checkpoint.groups[group]) for group in GROUPS}
     manifest = {
         "format": FORMAT,
-        "run": _owner(identity),
+        "run": _owner(config),
         "round": checkpoint.round,
         "env_steps": checkpoint.env_steps,
         "files": {name: _vouch(data) for name, data in files.items()},
@@ -75,20 +75,20 @@ def encode(checkpoint: Checkpoint, identity: Identity) -> dict[str, bytes]:
     return {**files, _MANIFEST: atomic.dump_json(_sealed(manifest))}
 
 
-def save(directory: Path, checkpoint: Checkpoint, identity: Identity) -> Path:
+def save(directory: Path, checkpoint: Checkpoint, config: RunConfig) -> Path:
     """Writes a checkpoint beside the older ones, then removes all but the last three.
 
     Raises:
         DamageError: it could not be written; the older ones are as they were.
     """
     path = directory / name_of(checkpoint.round)
-    atomic.write_directory(path, encode(checkpoint, identity))
+    atomic.write_directory(path, encode(checkpoint, config))
     for _, old in _found(directory)[NUM_KEPT:]:
         atomic.remove_directory(old)
     return path
 
 
-def load_newest(directory: Path, identity: Identity) -> Checkpoint | None:
+def load_newest(directory: Path, config: RunConfig) -> Checkpoint | None:
     """The newest sound checkpoint; a damaged one is named on stderr and the one before tried.
 
     Returns None where no round was ever finished.
@@ -99,7 +99,7 @@ def load_newest(directory: Path, identity: Identity) -> Checkpoint | None:
     newest, faults = None, []
     for _, path in _found(directory):
         try:
-            newest = load(path, identity)
+            newest = load(path, config)
             break
         except DamageError as error:
             faults.append((path, error))
@@ -113,8 +113,8 @@ def load_newest(directory: Path, identity: Identity) -> Checkpoint | None:
     return newest
 
 
-def load(path: Path, identity: Identity) -> Checkpoint:
-    """Reads and verifies one checkpoint of the run ``identity``.
+def load(path: Path, config: RunConfig) -> Checkpoint:
+    """Reads and verifies one checkpoint of the run ``config``.
 
     Raises:
         DamageError: with the first thing that is not as it was written.
@@ -123,7 +123,7 @@ def load(path: Path, identity: Identity) -> Checkpoint:
     if path.is_symlink() or not path.is_dir():
         raise DamageError("not a directory")
     manifest = _read_manifest(path / _MANIFEST)
-    if found := difference(manifest["run"], _owner(identity)):
+    if found := difference(manifest["run"], _owner(config)):
         raise ForeignError(found)
     if path.name != name_of(manifest["round"]):
         raise DamageError(f"holds round {manifest['round']}")
@@ -144,9 +144,9 @@ def _found(directory: Path) -> list[tuple[int, Path]]:
     return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
 
-def _owner(identity: Identity) -> dict[str, Any]:
-    """The part of a run's identity that its checkpoints share: an extended run keeps them."""
-    record = identity.to_dict()
+def _owner(config: RunConfig) -> dict[str, Any]:
+    """The part of a run's config that its checkpoints share: an extended run keeps them."""
+    record = config.to_dict()
     return {name: record[name] for name in ("task", "algorithm", "seed", "settings", "perturb")}
 
 

@@ -6,8 +6,8 @@ import sys
 from importlib import metadata
 
 from duopoly.runs import atomic
+from duopoly.runs.config import difference
 from duopoly.runs.errors import DamageError
-from duopoly.runs.identity import difference
 from duopoly.runs.rundir import RunDirectory
 
 PACKAGES = ("duopoly", "jax", "jaxlib", "numpy", "equinox", "optax", "gymnasium", "mujoco")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from duopoly.runs import atomic
+from duopoly.runs.config import RunConfig, difference
 from duopoly.runs.errors import DamageError, UsageError
-from duopoly.runs.identity import Identity, difference
 
 State = Literal["running", "finished", "stopped", "failed"]
 
@@ -83,7 +83,7 @@ class RunDirectory:
         """Held while a process works here; released by the kernel when it dies."""
         return self.path / "run.lock"
 
-    def read_identity(self) -> Identity:
+    def read_config(self) -> RunConfig:
         """What was recorded when the run began.
 
         Raises:
@@ -95,13 +95,13 @@ class RunDirectory:
         try:
             data = atomic.read_regular(self.settings, atomic.MAX_JSON_BYTES)
             record = atomic.load_json(data, self.settings.name)
-            return Identity.from_dict(record)
+            return RunConfig.from_dict(record)
         except DamageError as error:
             raise DamageError(f"{self.settings}: {error}") from None
 
-    def write_identity(self, identity: Identity) -> None:
+    def write_config(self, config: RunConfig) -> None:
         """Records what is run here."""
-        atomic.write_file(self.settings, atomic.dump_json(identity.to_dict()))
+        atomic.write_file(self.settings, atomic.dump_json(config.to_dict()))
 
     def write_status(
         self, state: State, round_: int | None, env_steps: int | None, message: str = ""
@@ -150,7 +150,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
         yield
 
 
-def claim(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
+def claim(run: RunDirectory, config: RunConfig, *, resume: bool) -> None:
     """Makes a locked run directory ours: begins the run there, or continues the same run.
 
     Raises:
@@ -164,8 +164,8 @@ def claim(run: RunDirectory, identity: Identity, *, resume: bool) -> None:
             "or choose another --seed or --out"
         )
     if occupied:
-        _check_same(run, run.read_identity(), identity)
-    run.write_identity(identity)
+        _check_same(run, run.read_config(), config)
+    run.write_config(config)
 
 
 def _peak_rss_mib() -> int:
@@ -173,7 +173,7 @@ def _peak_rss_mib() -> int:
     return kib // 1024
 
 
-def _check_same(run: RunDirectory, recorded: Identity, wanted: Identity) -> None:
+def _check_same(run: RunDirectory, recorded: RunConfig, wanted: RunConfig) -> None:
     extended = dataclasses.replace(recorded, steps=max(recorded.steps, wanted.steps))
     if found := difference(extended.to_dict(), wanted.to_dict()):
         raise UsageError(f"{run.path} holds a different run: {found}")

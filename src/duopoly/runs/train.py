@@ -14,18 +14,18 @@ from duopoly.game.play import Round, play
 from duopoly.game.state import GameState, start
 from duopoly.runs import checkpoint, snapshot
 from duopoly.runs.atomic import remove_leftovers
-from duopoly.runs.identity import Identity
-from duopoly.runs.journal import Journal
+from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
 from duopoly.runs.progress import live_progress
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.status import RunStatus
 from duopoly.schedule import SCHEDULES
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
 
 def train(
-    run: RunDirectory, identity: Identity, journal: Journal, task: Task | None = None
+    run: RunDirectory, config: RunConfig, status: RunStatus, task: Task | None = None
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
@@ -36,22 +36,22 @@ def train(
     Raises:
         DamageError: checkpoints exist and none is sound, or the disk takes no more.
     """
-    task = task or get_task(identity.task)
-    state = resume_state(run, identity, task)
-    journal.running(state.round, state.env_steps)
+    task = task or get_task(config.task)
+    state = resume_state(run, config, task)
+    status.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)
-    title = f"{identity.algorithm} {identity.task} seed {identity.seed}"
+    title = f"{config.algorithm} {config.task} seed {config.seed}"
     begin = time.monotonic() - table.time_elapsed
     with (
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
-        live_progress(title, state.env_steps, identity.steps, Console()) as tell,
+        live_progress(title, state.env_steps, config.steps, Console()) as tell,
     ):
-        for round_ in _rounds(identity, task, state):
+        for round_ in _rounds(config, task, state):
             env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
             metrics = clocked(round_, elapsed, env_steps)
             table.append(metrics)
-            checkpoint.save(run.checkpoints, snapshot.snapshot(round_.state), identity)
-            journal.running(round_.state.round, env_steps)
+            checkpoint.save(run.checkpoints, snapshot.snapshot(round_.state), config)
+            status.running(round_.state.round, env_steps)
             events.write(metrics, env_steps, time.time())
             tell(metrics)
 
@@ -63,25 +63,25 @@ def clocked(round_: Round, elapsed: float, num_env_steps: int) -> Metrics:
     return {ROUND: round_.state.round, **clock, **round_.metrics}
 
 
-def resume_state(run: RunDirectory, identity: Identity, task: Task) -> GameState:
+def resume_state(run: RunDirectory, config: RunConfig, task: Task) -> GameState:
     """Where the run stands: at its newest sound checkpoint, or before the first round.
 
     Raises:
         DamageError: checkpoints exist and none is sound, or it does not fit the settings.
     """
     remove_leftovers(run.checkpoints)
-    found = checkpoint.load_newest(run.checkpoints, identity)
-    fresh = start(task, identity.settings, identity.seed)
+    found = checkpoint.load_newest(run.checkpoints, config)
+    fresh = start(task, config.settings, config.seed)
     return snapshot.restore(found, fresh) if found else fresh
 
 
-def _rounds(identity: Identity, task: Task, state: GameState) -> Iterator[Round]:
+def _rounds(config: RunConfig, task: Task, state: GameState) -> Iterator[Round]:
     return play(
         task,
-        identity.settings,
-        SCHEDULES[identity.algorithm],
-        identity.seed,
-        num_env_steps=identity.steps,
+        config.settings,
+        SCHEDULES[config.algorithm],
+        config.seed,
+        num_env_steps=config.steps,
         state=state,
-        changes=identity.perturb,
+        changes=config.perturb,
     )

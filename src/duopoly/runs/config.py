@@ -19,8 +19,8 @@ MAX_SEED = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Identity:
-    """Who a run is; of it all ``steps`` alone may grow, to extend the run."""
+class RunConfig:
+    """What a run is; of it all ``steps`` alone may grow, to extend the run."""
 
     task: str
     algorithm: str
@@ -42,7 +42,7 @@ class Identity:
         }
 
     @staticmethod
-    def from_dict(values: object) -> "Identity":
+    def from_dict(values: object) -> "RunConfig":
         """From what `to_dict` gave; other fields, types or bounds are damage."""
         record = read_record(values, _KINDS)
         try:
@@ -50,7 +50,7 @@ class Identity:
             perturb = tuple(read_change(str(change)) for change in record["perturb"])
         except (SettingsError, PerturbationError) as error:
             raise DamageError(str(error)) from None
-        return Identity(
+        return RunConfig(
             record["task"], record["algorithm"], record["seed"], record["steps"], settings, perturb
         )
 

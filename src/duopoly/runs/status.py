@@ -1,6 +1,6 @@
 """Keeps ``status.json`` true to what is going on in a run, whatever ends it.
 
-No JAX here: the journal begins before anything heavy is loaded.
+No JAX here: the status is told before anything heavy is loaded.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from duopoly.runs.signals import Stopped, stoppable
 
 
 @final
-class Journal:
+class RunStatus:
     """Tells how far a run has come."""
 
     def __init__(self, run: RunDirectory) -> None:
@@ -36,24 +36,24 @@ class Journal:
 
 
 @contextlib.contextmanager
-def journal_of(run: RunDirectory) -> Iterator[Journal]:
-    """Yields the journal of a claimed run and writes how it ends; signals end it in good order.
+def status_of(run: RunDirectory) -> Iterator[RunStatus]:
+    """Yields the status of a claimed run and writes how it ends; signals end it in good order.
 
     Raises:
         Stopped: a signal asked for it.
     """
-    journal = Journal(run)
-    with stoppable(lambda name: journal.end("stopped", f"{name} during a long call")):
+    status = RunStatus(run)
+    with stoppable(lambda name: status.end("stopped", f"{name} during a long call")):
         try:
-            journal.running()
-            yield journal
-            journal.end("finished")
+            status.running()
+            yield status
+            status.end("finished")
         except Stopped as stop:
-            journal.end("stopped", stop.signal_name)
+            status.end("stopped", stop.signal_name)
             raise
         except UsageError as error:
-            journal.end("failed", str(error))
+            status.end("failed", str(error))
             raise
         except Exception as error:
-            journal.end("failed", f"{type(error).__name__}: {error}")
+            status.end("failed", f"{type(error).__name__}: {error}")
             raise
