@@ -9,16 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from duopoly.settings import (
-    CollectionSettings,
-    Effort,
-    EvaluationSettings,
-    ImaginationSettings,
-    ModelSettings,
-    PolicySettings,
-    Settings,
-    ValueSettings,
-)
+from duopoly.settings import Settings, override
 from duopoly.types import Prediction
 from duopoly.world.task import Task
 
@@ -93,26 +84,31 @@ class PerfectPoint(eqx.Module):
         return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
 
 
-TINY = Settings(
-    collection=CollectionSettings(initial_steps=200, steps_per_round=60),
-    model=ModelSettings(
-        num_members=2,
-        hidden=(16,),
-        learning_rate=1e-2,
-        batch_size=32,
-        epochs=Effort(step=1, conservative=2, convergence=5),
-        window=150,
-        capacity=500,
-    ),
-    imagination=ImaginationSettings(num_rollouts=8, horizon=HORIZON),
-    policy=PolicySettings(
-        hidden=(8,),
-        steps=Effort(step=1, conservative=2, convergence=3),
-        discount=0.95,
-        fisher_samples=200,
-        cg_iterations=5,
-        value=ValueSettings(hidden=(8,), batch_size=64, epochs=1),
-    ),
-    evaluation=EvaluationSettings(num_episodes=2),
+TINY = override(
+    Settings(),
+    {
+        "collection.initial_steps": 200,
+        "collection.steps_per_round": 60,
+        "model.num_members": 2,
+        "model.hidden": (16,),
+        "model.learning_rate": 1e-2,
+        "model.batch_size": 32,
+        "model.epochs.conservative": 2,
+        "model.epochs.convergence": 5,
+        "model.window": 150,
+        "model.capacity": 500,
+        "imagination.num_rollouts": 8,
+        "imagination.horizon": HORIZON,
+        "policy.hidden": (8,),
+        "policy.steps.conservative": 2,
+        "policy.steps.convergence": 3,
+        "policy.discount": 0.95,
+        "policy.fisher_samples": 200,
+        "policy.cg_iterations": 5,
+        "policy.value.hidden": (8,),
+        "policy.value.batch_size": 64,
+        "policy.value.epochs": 1,
+        "evaluation.num_episodes": 2,
+    },
 )
 """Settings that play a round of any schedule on the point in a fraction of a second."""

@@ -11,9 +11,15 @@ from duopoly.cli import main as cli
 from duopoly.cli.actions import train_in
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs.rundir import RunDirectory, run_directory
-from duopoly.settings import PlannerSettings, SettingsError
+from duopoly.settings import SettingsError, override
 
-PLANNER = PlannerSettings(horizon=3, num_samples=8, num_iterations=2, num_elites=2)
+PLANNER = {
+    "policy.improver": "cem",
+    "policy.planner.horizon": 3,
+    "policy.planner.num_samples": 8,
+    "policy.planner.num_iterations": 2,
+    "policy.planner.num_elites": 2,
+}
 EMPTY = np.zeros((3, 1), np.float32)
 OBS = np.random.default_rng(0).normal(size=(4, 4)) * 0.1
 
@@ -21,8 +27,7 @@ OBS = np.random.default_rng(0).normal(size=(4, 4)) * 0.1
 @pytest.fixture(scope="module")
 def run(config, tmp_path_factory) -> RunDirectory:
     """A run of PETS on the pendulum, for two rounds."""
-    policy = dataclasses.replace(config.settings.policy, improver="cem", planner=PLANNER)
-    settings = dataclasses.replace(config.settings, policy=policy)
+    settings = override(config.settings, PLANNER)
     run = run_directory(tmp_path_factory.mktemp("runs"), config.task, "pets", 0)
     of_pets = dataclasses.replace(config, algorithm="pets", steps=100, settings=settings)
     train_in(run, of_pets, resume=False)

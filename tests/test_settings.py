@@ -14,12 +14,14 @@ from duopoly.game.play import play
 from duopoly.presets import METHODS, PRESETS, preset
 from duopoly.schedule import ALGORITHMS, BR, GDA, MAL, PAL, SCHEDULES, check_players
 from duopoly.settings import (
+    Effort,
     Improver,
     ModelSettings,
     PlannerSettings,
     PolicySettings,
     Settings,
     SettingsError,
+    override,
 )
 from duopoly.world.tasks import TASK_NAMES
 
@@ -92,6 +94,47 @@ def test_methods_change_what_they_are_known_for(task: str, name: str, improver: 
     check_players(SCHEDULES[name], found.settings)
 
 
+def test_values_are_changed_by_their_dotted_names() -> None:
+    before = Settings()
+    changed = override(
+        before, {"model.window": 20_000, "policy.steps.convergence": 50, "model.hidden": [8, 9]}
+    )
+    assert (changed.model.window, changed.model.hidden) == (20_000, (8, 9))
+    assert changed.policy.steps == Effort(step=1, conservative=5, convergence=50)
+    assert (changed.collection, changed.model.epochs) == (before.collection, before.model.epochs)
+    assert before == Settings() == override(before, {})
+
+
+def test_whole_numbers_become_real_ones() -> None:
+    assert repr(override(Settings(), {"policy.discount": 1}).policy.discount) == "1.0"
+
+
+def test_overrides_are_checked_together() -> None:
+    """Each alone would be refused beside the default of the other."""
+    wide = {"model.window": 200_000, "model.capacity": 300_000}
+    assert override(Settings(), wide).model.window == 200_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.windw": 3}, r"unknown setting model\.windw; did you mean 'window'\?"),
+        ({"modle.window": 3}, r"unknown setting modle; did you mean 'model'\?"),
+        ({"policy.steps.often": 3}, r"unknown setting policy\.steps\.often$"),
+        ({"model.window": 1.5}, r"model\.window = 1\.5: must be a whole number"),
+        ({"model.window.size": 3}, r"model\.window = {'size': 3}: must be a whole number"),
+        ({"model": 3}, r"model = 3: must be a group of settings"),
+        ({"model.window": 0}, r"model\.window = 0: must be at least 1"),
+        ({"model.loss": "square"}, r"model\.loss = 'square': must be one of .*'squared'\?"),
+        ({"model.window": 200_000}, r"model\.window = 200000: must be at most capacity = 100000"),
+        ({"policy.planner.num_elites": 101}, r"policy\.planner\.num_elites = 101: must be at most"),
+    ],
+)
+def test_overrides_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        override(Settings(), changes)
+
+
 def fields() -> Iterator[tuple[type, str]]:
     for record in RECORDS:
         yield from ((record, field.name) for field in dataclasses.fields(record))
@@ -107,20 +150,23 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
 
     for record in RECORDS:
         monkeypatch.setattr(record, "__getattribute__", noting, raising=False)
-    fresh = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=29))
-    planner = PlannerSettings(horizon=4, num_samples=8, num_elites=3, num_iterations=2)
-
-    def by(improver: Improver) -> Settings:
-        policy = dataclasses.replace(fresh.policy, improver=improver, planner=planner)
-        return dataclasses.replace(fresh, policy=policy)
-
+    fresh = override(
+        TINY,
+        {
+            "model.batch_size": 29,
+            "policy.planner.horizon": 4,
+            "policy.planner.num_samples": 8,
+            "policy.planner.num_elites": 3,
+            "policy.planner.num_iterations": 2,
+        },
+    )
     seen.clear()
     for schedule in (GDA, BR, PAL, MAL):
         list(play(POINT, fresh, schedule, 0, num_env_steps=260))
     for improver in ("trpo", "pg", "cem", "mppi"):
-        list(play(POINT, by(improver), MAL, 0, num_env_steps=260))
+        played = override(fresh, {"policy.improver": improver})
+        list(play(POINT, played, MAL, 0, num_env_steps=260))
     for gradient in ("implicit", "unrolled"):
-        leader = dataclasses.replace(fresh.leader, gradient=gradient)
-        leading = dataclasses.replace(fresh, leader=leader)
+        leading = override(fresh, {"leader.gradient": gradient})
         list(play(POINT, leading, PAL, 0, num_env_steps=200))
     assert set(fields()) <= seen, set(fields()) - seen

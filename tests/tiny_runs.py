@@ -11,38 +11,35 @@ import pytest
 from duopoly.cli.actions import train_in
 from duopoly.runs.config import RunConfig
 from duopoly.runs.rundir import RunDirectory, run_directory
-from duopoly.settings import (
-    CollectionSettings,
-    Effort,
-    EvaluationSettings,
-    ImaginationSettings,
-    ModelSettings,
-    PolicySettings,
-    Settings,
-    ValueSettings,
-)
+from duopoly.settings import Settings, override
 
 TASK = "InvertedPendulum-v5"
 
-TINY = Settings(
-    collection=CollectionSettings(initial_steps=60, steps_per_round=40),
-    model=ModelSettings(
-        num_members=2,
-        hidden=(8,),
-        epochs=Effort(1, 1, 2),
-        batch_size=16,
-        window=80,
-        capacity=200,
-    ),
-    imagination=ImaginationSettings(num_rollouts=4, horizon=5),
-    policy=PolicySettings(
-        hidden=(4,),
-        steps=Effort(1, 1, 1),
-        fisher_samples=20,
-        cg_iterations=3,
-        value=ValueSettings(hidden=(4,), batch_size=10, epochs=1),
-    ),
-    evaluation=EvaluationSettings(num_episodes=2, gap_steps=0),
+TINY = override(
+    Settings(),
+    {
+        "collection.initial_steps": 60,
+        "collection.steps_per_round": 40,
+        "model.num_members": 2,
+        "model.hidden": (8,),
+        "model.epochs.conservative": 1,
+        "model.epochs.convergence": 2,
+        "model.batch_size": 16,
+        "model.window": 80,
+        "model.capacity": 200,
+        "imagination.num_rollouts": 4,
+        "imagination.horizon": 5,
+        "policy.hidden": (4,),
+        "policy.steps.conservative": 1,
+        "policy.steps.convergence": 1,
+        "policy.fisher_samples": 20,
+        "policy.cg_iterations": 3,
+        "policy.value.hidden": (4,),
+        "policy.value.batch_size": 10,
+        "policy.value.epochs": 1,
+        "evaluation.num_episodes": 2,
+        "evaluation.gap_steps": 0,
+    },
 )
 
 

@@ -1,18 +1,10 @@
 """Settings to start from, per task and algorithm; pure Python, read before JAX starts."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from duopoly.settings import (
-    CollectionSettings,
-    Effort,
-    ImaginationSettings,
-    ModelSettings,
-    PolicySettings,
-    Settings,
-    ValueSettings,
-)
+from duopoly.settings import Settings, override
 from duopoly.world.tasks import VARIANTS
 
 
@@ -25,148 +17,164 @@ class Preset:
     """Length of a run, in environment steps."""
 
 
-HOPPER = Settings(
-    collection=CollectionSettings(initial_steps=8_000, steps_per_round=2_000),
-    model=ModelSettings(hidden=(256, 256), learning_rate=3e-3),
-    imagination=ImaginationSettings(num_rollouts=50, horizon=500),
-    policy=PolicySettings(discount=0.995, fisher_samples=10_000),
+HOPPER = override(
+    Settings(),
+    {
+        "collection.initial_steps": 8_000,
+        "collection.steps_per_round": 2_000,
+        "model.hidden": (256, 256),
+        "model.learning_rate": 3e-3,
+        "imagination.num_rollouts": 50,
+        "imagination.horizon": 500,
+        "policy.discount": 0.995,
+        "policy.fisher_samples": 10_000,
+    },
 )
 
 # Seen 100 actions ahead, to dive earns more than to stand, and leads on to a hop while noise lasts.
-HOPPER_PAL = dataclasses.replace(
-    HOPPER, policy=dataclasses.replace(HOPPER.policy, discount=0.99, entropy_bonus=0.005)
-)
+HOPPER_PAL = override(HOPPER, {"policy.discount": 0.99, "policy.entropy_bonus": 0.005})
 
 # Half of the authors' 20 policy steps between collections of half the size, from a wider policy.
-HOPPER_MAL = dataclasses.replace(
-    HOPPER,
-    model=dataclasses.replace(HOPPER.model, epochs=Effort(step=1, conservative=5, convergence=25)),
-    policy=dataclasses.replace(HOPPER.policy, steps=Effort(step=1, conservative=5, convergence=10)),
+HOPPER_MAL = override(HOPPER, {"model.epochs.conservative": 5, "policy.steps.convergence": 10})
+
+REACHER = override(
+    Settings(),
+    {
+        "collection.initial_steps": 2_500,
+        "collection.steps_per_round": 500,
+        "model.hidden": (128, 128),
+        "model.learning_rate": 1e-2,
+        "model.batch_size": 128,
+        "model.window": 20_000,
+        "model.epochs.convergence": 40,
+        "imagination.num_rollouts": 60,
+        "imagination.horizon": 50,
+        "policy.initial_log_std": -0.5,
+        "policy.discount": 0.97,
+        "policy.gae_lambda": 0.95,
+        "policy.steps.conservative": 10,
+        "policy.fisher_samples": 4_000,
+        "policy.value.batch_size": 250,
+    },
 )
 
-REACHER = Settings(
-    collection=CollectionSettings(initial_steps=2_500, steps_per_round=500),
-    model=ModelSettings(
-        hidden=(128, 128),
-        learning_rate=1e-2,
-        batch_size=128,
-        window=20_000,
-        epochs=Effort(step=1, conservative=10, convergence=40),
-    ),
-    imagination=ImaginationSettings(num_rollouts=60, horizon=50),
-    policy=PolicySettings(
-        initial_log_std=-0.5,
-        discount=0.97,
-        gae_lambda=0.95,
-        steps=Effort(step=1, conservative=10, convergence=20),
-        fisher_samples=4_000,
-        value=ValueSettings(batch_size=250),
-    ),
-)
-
-PENDULUM = Settings(
-    collection=CollectionSettings(initial_steps=500, steps_per_round=500),
-    model=ModelSettings(hidden=(128, 128), learning_rate=1e-2, batch_size=64),
-    imagination=ImaginationSettings(num_rollouts=50, horizon=200),
-    policy=PolicySettings(discount=0.99, fisher_samples=4_000),
+PENDULUM = override(
+    Settings(),
+    {
+        "collection.initial_steps": 500,
+        "collection.steps_per_round": 500,
+        "model.hidden": (128, 128),
+        "model.learning_rate": 1e-2,
+        "model.batch_size": 64,
+        "imagination.num_rollouts": 50,
+        "imagination.horizon": 200,
+        "policy.discount": 0.99,
+        "policy.fisher_samples": 4_000,
+    },
 )
 
 # Gymnasium's Pendulum-v1, of which nothing is known: the reward is learned with the model.
-SWING_UP = Settings(
-    collection=CollectionSettings(initial_steps=1_000, steps_per_round=500),
-    model=ModelSettings(
-        hidden=(128, 128), learning_rate=3e-3, batch_size=128, outcome_hidden=(64, 64)
-    ),
-    imagination=ImaginationSettings(num_rollouts=25, horizon=200),
-    policy=PolicySettings(
-        discount=0.98,
-        gae_lambda=0.95,
-        steps=Effort(step=1, conservative=10, convergence=20),
-        fisher_samples=4_000,
-    ),
+SWING_UP = override(
+    Settings(),
+    {
+        "collection.initial_steps": 1_000,
+        "collection.steps_per_round": 500,
+        "model.hidden": (128, 128),
+        "model.learning_rate": 3e-3,
+        "model.batch_size": 128,
+        "model.outcome_hidden": (64, 64),
+        "imagination.num_rollouts": 25,
+        "imagination.horizon": 200,
+        "policy.discount": 0.98,
+        "policy.gae_lambda": 0.95,
+        "policy.steps.conservative": 10,
+        "policy.fisher_samples": 4_000,
+    },
 )
 
 # Random torques throw it over: from a third of their usual size it learns to keep its feet first.
-ANT = dataclasses.replace(
+ANT = override(
     HOPPER,
-    model=dataclasses.replace(
-        HOPPER.model, window=40_000, epochs=Effort(step=1, conservative=10, convergence=12)
-    ),
-    imagination=ImaginationSettings(num_rollouts=50, horizon=250),
-    policy=dataclasses.replace(HOPPER.policy, initial_log_std=-1.0, discount=0.99),
+    {
+        "model.window": 40_000,
+        "model.epochs.convergence": 12,
+        "imagination.horizon": 250,
+        "policy.initial_log_std": -1.0,
+        "policy.discount": 0.99,
+    },
 )
 
 # Only from the start, upright: on its back, where half of the early data are, it is easy to creep.
-CHEETAH = dataclasses.replace(
+CHEETAH = override(
     HOPPER,
-    model=dataclasses.replace(HOPPER.model, window=50_000),
-    imagination=ImaginationSettings(num_rollouts=100, horizon=75),
-    policy=dataclasses.replace(
-        HOPPER.policy,
-        discount=0.98,
-        gae_lambda=0.95,
-        steps=Effort(step=1, conservative=10, convergence=20),
-    ),
+    {
+        "model.window": 50_000,
+        "imagination.num_rollouts": 100,
+        "imagination.horizon": 75,
+        "policy.discount": 0.98,
+        "policy.gae_lambda": 0.95,
+        "policy.steps.conservative": 10,
+    },
 )
 
-PUSHER = dataclasses.replace(
+PUSHER = override(
     REACHER,
-    model=dataclasses.replace(REACHER.model, hidden=(256, 256), learning_rate=3e-3),
-    imagination=ImaginationSettings(num_rollouts=60, horizon=100),
+    {
+        "model.hidden": (256, 256),
+        "model.learning_rate": 3e-3,
+        "imagination.horizon": 100,
+    },
 )
 
 # With 24 joints, a gradient from few rollouts is mostly noise; damping keeps it out of the step.
-PEN = dataclasses.replace(
+PEN = override(
     PUSHER,
-    collection=CollectionSettings(initial_steps=5_000, steps_per_round=2_000),
-    model=dataclasses.replace(
-        PUSHER.model,
-        batch_size=256,
-        window=40_000,
-        epochs=Effort(step=1, conservative=5, convergence=10),
-    ),
-    imagination=ImaginationSettings(num_rollouts=120, horizon=100),
-    policy=dataclasses.replace(
-        PUSHER.policy,
-        discount=0.98,
-        steps=Effort(step=1, conservative=20, convergence=40),
-        cg_damping=0.1,
-        value=ValueSettings(batch_size=1_000),
-    ),
+    {
+        "collection.initial_steps": 5_000,
+        "collection.steps_per_round": 2_000,
+        "model.batch_size": 256,
+        "model.window": 40_000,
+        "model.epochs.conservative": 5,
+        "model.epochs.convergence": 10,
+        "imagination.num_rollouts": 120,
+        "policy.discount": 0.98,
+        "policy.steps.conservative": 20,
+        "policy.steps.convergence": 40,
+        "policy.cg_damping": 0.1,
+        "policy.value.batch_size": 1_000,
+    },
 )
 
-DKITTY = dataclasses.replace(
+DKITTY = override(
     REACHER,
-    collection=CollectionSettings(initial_steps=4_000, steps_per_round=1_000),
-    model=dataclasses.replace(
-        REACHER.model,
-        hidden=(256, 256),
-        learning_rate=3e-3,
-        batch_size=256,
-        epochs=Effort(step=1, conservative=5, convergence=10),
-    ),
-    imagination=ImaginationSettings(num_rollouts=60, horizon=80),
-    policy=dataclasses.replace(
-        REACHER.policy, discount=0.98, steps=Effort(step=1, conservative=20, convergence=40)
-    ),
+    {
+        "collection.initial_steps": 4_000,
+        "collection.steps_per_round": 1_000,
+        "model.hidden": (256, 256),
+        "model.learning_rate": 3e-3,
+        "model.batch_size": 256,
+        "model.epochs.conservative": 5,
+        "model.epochs.convergence": 10,
+        "imagination.horizon": 80,
+        "policy.discount": 0.98,
+        "policy.steps.conservative": 20,
+        "policy.steps.convergence": 40,
+    },
 )
 
 # What three fingertips do to a valve is hard to predict: all data, and long fits of larger steps.
-DCLAW = dataclasses.replace(
+DCLAW = override(
     DKITTY,
-    model=dataclasses.replace(
-        DKITTY.model,
-        learning_rate=1e-2,
-        window=50_000,
-        epochs=Effort(step=1, conservative=5, convergence=15),
-    ),
-    imagination=ImaginationSettings(num_rollouts=360, horizon=40),
-    policy=dataclasses.replace(
-        DKITTY.policy,
-        initial_log_std=0.0,
-        entropy_bonus=0.003,
-        discount=REACHER.policy.discount,
-    ),
+    {
+        "model.learning_rate": 1e-2,
+        "model.window": 50_000,
+        "model.epochs.convergence": 15,
+        "imagination.num_rollouts": 360,
+        "imagination.horizon": 40,
+        "policy.initial_log_std": 0.0,
+        "policy.entropy_bonus": 0.003,
+        "policy.discount": REACHER.policy.discount,
+    },
 )
 
 SHARED: Final[Mapping[str, Preset]] = {
@@ -211,30 +219,13 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
 in `SHARED` have one for all."""
 
 
-def as_pets(base: Settings) -> Settings:
-    """Plans every action by CEM, as PETS does; it explores by the noise of its plans alone."""
-    planner = dataclasses.replace(base.policy.planner, exploration_std=0.0)
-    policy = dataclasses.replace(base.policy, improver="cem", planner=planner)
-    return dataclasses.replace(base, policy=policy)
-
-
-def as_metrpo(base: Settings) -> Settings:
-    """Improves the policy by TRPO over the ensemble, as ME-TRPO does."""
-    policy = dataclasses.replace(base.policy, improver="trpo")
-    return dataclasses.replace(base, policy=policy)
-
-
-def as_slbo(base: Settings) -> Settings:
-    """Improves the policy by TRPO in a single network, as SLBO does."""
-    policy = dataclasses.replace(base.policy, improver="trpo")
-    model = dataclasses.replace(base.model, num_members=1)
-    return dataclasses.replace(base, policy=policy, model=model)
-
-
-METHODS: Final[Mapping[str, Callable[[Settings], Settings]]] = {
-    "pets": as_pets,
-    "metrpo": as_metrpo,
-    "slbo": as_slbo,
+METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
+    # Plans every action by CEM; it explores by the noise of its plans alone.
+    "pets": {"policy.improver": "cem", "policy.planner.exploration_std": 0.0},
+    # Improves the policy by TRPO over the ensemble.
+    "metrpo": {"policy.improver": "trpo"},
+    # Improves the policy by TRPO in a single network.
+    "slbo": {"policy.improver": "trpo", "model.num_members": 1},
 }
 """What an earlier method changes of a task's settings for MAL, whichever the task."""
 
@@ -247,5 +238,5 @@ def preset(task_name: str, algorithm: str) -> Preset:
     base = VARIANTS.get(task_name, task_name)
     if algorithm in METHODS and (base, algorithm) not in PRESETS:
         found = preset(base, "mal")
-        return Preset(METHODS[algorithm](found.settings), found.num_env_steps)
+        return Preset(override(found.settings, METHODS[algorithm]), found.num_env_steps)
     return PRESETS.get((base, algorithm), Preset(Settings(), 50_000))

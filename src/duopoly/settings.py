@@ -3,65 +3,19 @@
 Pure Python on purpose: the command line reads and checks settings before JAX is imported.
 """
 
-import builtins
 import dataclasses
 import enum
-import math
-import typing
-from typing import Any, Literal
+from typing import Literal
+
+from duopoly.fields import at_least, between
+from duopoly.records import Checked, SettingsError
+from duopoly.records import override as override  # for whoever works with settings
 
 Activation = Literal["relu", "silu", "tanh"]
 Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
 LeaderGradient = Literal["first_order", "implicit", "unrolled"]
 LeaderSteps = Literal["first", "all"]
 Loss = Literal["squared", "likelihood"]
-
-
-class SettingsError(ValueError):
-    """A setting has a value that cannot work; the message names it, the value and the way out."""
-
-
-def _at_least(low: float, default: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low})
-
-
-def _between(low: float, high: float, default: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
-
-
-class _Checked:
-    """Checks each field against its type and the bounds it was declared with."""
-
-    def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            value = getattr(self, field.name)
-            if not _fits(value, hints[field.name]):
-                kind = str(hints[field.name]).removeprefix("typing.")
-                kind = getattr(hints[field.name], "__name__", kind) if "[" not in kind else kind
-                raise SettingsError(f"{field.name} = {value!r}: must be {kind}")
-            if not field.metadata:
-                continue
-            low, high = field.metadata["low"], field.metadata.get("high", math.inf)
-            for item in value if isinstance(value, tuple) else (value,):
-                if not (low <= item <= high):  # also catches NaN
-                    room = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
-                    raise SettingsError(f"{field.name} = {value}: must be {room}")
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a value is of a declared type; a whole number may stand for a real one."""
-    match typing.get_origin(hint):
-        case builtins.tuple:
-            item = typing.get_args(hint)[0]
-            return (
-                isinstance(value, tuple) and len(value) > 0 and all(_fits(v, item) for v in value)
-            )
-        case typing.Literal:
-            return value in typing.get_args(hint)
-    if hint in (int, float):
-        return isinstance(value, hint | int) and not isinstance(value, bool)
-    return isinstance(value, hint)
 
 
 class Degree(enum.Enum):
@@ -73,14 +27,14 @@ class Degree(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Effort(_Checked):
+class Effort(Checked):
     """How far a player moves in one round, by the degree its schedule asks for."""
 
-    step: int = _at_least(1, 1)
+    step: int = at_least(1, 1)
     """One small step: both players of GDA."""
-    conservative: int = _at_least(1, 5)
+    conservative: int = at_least(1, 5)
     """A few careful steps: the leader of PAL or MAL."""
-    convergence: int = _at_least(1, 25)
+    convergence: int = at_least(1, 25)
     """Enough steps for a best response: the follower of PAL or MAL, both players of BR."""
 
     def at(self, degree: Degree) -> int:
@@ -95,56 +49,56 @@ class Effort(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class CollectionSettings(_Checked):
+class CollectionSettings(Checked):
     """What the policy player gathers from the real world."""
 
-    initial_steps: int = _at_least(1, 8_000)
+    initial_steps: int = at_least(1, 8_000)
     """Environment steps of the first round, taken with the initial policy."""
-    steps_per_round: int = _at_least(1, 2_000)
+    steps_per_round: int = at_least(1, 2_000)
     """Environment steps of every later round."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSettings(_Checked):
+class ModelSettings(Checked):
     """The model player: an ensemble of networks that predict normalised state differences."""
 
-    num_members: int = _at_least(1, 4)
+    num_members: int = at_least(1, 4)
     """Networks in the ensemble, each with its own initial weights and batches."""
-    hidden: tuple[int, ...] = _at_least(1, (512, 512))
+    hidden: tuple[int, ...] = at_least(1, (512, 512))
     """Width of each hidden layer."""
     activation: Activation = "silu"
     """Nonlinearity of the hidden layers."""
-    learning_rate: float = _between(1e-8, 1.0, 1e-3)
+    learning_rate: float = between(1e-8, 1.0, 1e-3)
     """Largest step size of Adam, at the start of every fit; it falls along a cosine."""
-    batch_size: int = _at_least(1, 200)
+    batch_size: int = at_least(1, 200)
     """Transitions per gradient step."""
     epochs: Effort = Effort(step=1, conservative=10, convergence=25)
     """Passes over the data per round, by degree of effort."""
-    window: int = _at_least(1, 10_000)
+    window: int = at_least(1, 10_000)
     """Most recent transitions that a schedule with a window as its memory fits (PAL)."""
-    capacity: int = _at_least(1, 100_000)
+    capacity: int = at_least(1, 100_000)
     """Transitions kept, all of which a schedule that remembers everything fits (MAL)."""
-    clip_sigmas: float = _at_least(0.0, 2.0)
+    clip_sigmas: float = at_least(0.0, 2.0)
     """Predictions stay within the data's range, widened by this many standard deviations."""
     loss: Loss = "squared"
     """Squared error of one prediction, or likelihood of a Gaussian with a predicted spread."""
-    min_log_std: float = _between(-20.0, 5.0, -5.0)
+    min_log_std: float = between(-20.0, 5.0, -5.0)
     """Floor of the logarithm of that spread, in standard deviations of the data's changes."""
-    max_log_std: float = _between(-20.0, 5.0, 0.5)
+    max_log_std: float = between(-20.0, 5.0, 0.5)
     """Ceiling of that logarithm."""
-    holdout: float = _between(0.0, 0.9, 0.0)
+    holdout: float = between(0.0, 0.9, 0.0)
     """Share of the data held out of the fits, to tell when to stop one; 0: never stop early."""
-    patience: int = _at_least(1, 5)
+    patience: int = at_least(1, 5)
     """Epochs without a lower held-out error after which a member stops; it keeps its best."""
     bootstrap: bool = False
     """Fit each member to a resample of its own, drawn with replacement at every fit."""
-    proximal: float = _at_least(0.0, 0.0)
+    proximal: float = at_least(0.0, 0.0)
     """Weight of the divergence from the model that the fit started from (mirror descent)."""
     learn_reward: bool = False
     """Learn the reward even where the task knows it."""
     learn_termination: bool = False
     """Learn termination even where the task knows it."""
-    outcome_hidden: tuple[int, ...] = _at_least(1, (128, 128))
+    outcome_hidden: tuple[int, ...] = at_least(1, (128, 128))
     """Width of each hidden layer of the networks for reward and termination, where learned."""
 
     def __post_init__(self) -> None:
@@ -160,56 +114,56 @@ class ModelSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImaginationSettings(_Checked):
+class ImaginationSettings(Checked):
     """Rollouts of the policy inside the learned model."""
 
-    num_rollouts: int = _at_least(1, 50)
+    num_rollouts: int = at_least(1, 50)
     """Rollouts per ensemble member and policy step."""
-    horizon: int = _at_least(1, 500)
+    horizon: int = at_least(1, 500)
     """Actions per rollout."""
-    start_from_data: float = _between(0.0, 1.0, 0.0)
+    start_from_data: float = between(0.0, 1.0, 0.0)
     """Share of rollouts that start at any recent observation instead of an episode's first."""
-    start_rounds: int = _at_least(1, 1)
+    start_rounds: int = at_least(1, 1)
     """Latest collections from which those observations are drawn: 1 is µ of the last policy."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ValueSettings(_Checked):
+class ValueSettings(Checked):
     """The value function that serves as baseline and as bootstrap at the end of imagination."""
 
-    hidden: tuple[int, ...] = _at_least(1, (128, 128))
+    hidden: tuple[int, ...] = at_least(1, (128, 128))
     """Width of each hidden layer (tanh)."""
-    learning_rate: float = _between(1e-8, 1.0, 1e-3)
+    learning_rate: float = between(1e-8, 1.0, 1e-3)
     """Step size of Adam."""
-    batch_size: int = _at_least(1, 1_000)
+    batch_size: int = at_least(1, 1_000)
     """Imagined states per gradient step."""
-    epochs: int = _at_least(1, 2)
+    epochs: int = at_least(1, 2)
     """Passes over the imagined states per policy step."""
 
 
 @dataclasses.dataclass(frozen=True)
-class PlannerSettings(_Checked):
+class PlannerSettings(Checked):
     """Model-predictive control: what a planner looks for before every action (mppi, cem)."""
 
-    horizon: int = _at_least(1, 10)
+    horizon: int = at_least(1, 10)
     """Actions it looks ahead."""
-    num_samples: int = _at_least(1, 100)
+    num_samples: int = at_least(1, 100)
     """Plans tried per iteration, each in every member of the ensemble."""
-    num_particles: int = _at_least(1, 1)
+    num_particles: int = at_least(1, 1)
     """Rollouts of a plan per member; more than one helps only where the model is random."""
-    num_iterations: int = _at_least(1, 3)
+    num_iterations: int = at_least(1, 3)
     """Times per action that plans are drawn around the best so far."""
-    num_elites: int = _at_least(1, 10)
+    num_elites: int = at_least(1, 10)
     """Best plans to which cem fits the next mean and standard deviation."""
-    temperature: float = _between(1e-3, 1e3, 0.3)
+    temperature: float = between(1e-3, 1e3, 0.3)
     """How evenly mppi weighs the plans, in standard deviations of their returns."""
-    momentum: float = _between(0.0, 0.99, 0.1)
+    momentum: float = between(0.0, 0.99, 0.1)
     """Share of the old mean, and of cem's old standard deviation, kept in every iteration."""
-    initial_std: float = _between(1e-3, 2.0, 0.5)
+    initial_std: float = between(1e-3, 2.0, 0.5)
     """Standard deviation of the first plans, in units of half the action range."""
-    smoothing: float = _between(0.0, 0.99, 0.5)
+    smoothing: float = between(0.0, 0.99, 0.5)
     """Correlation of the noise of successive actions of a plan."""
-    exploration_std: float = _between(0.0, 2.0, 0.1)
+    exploration_std: float = between(0.0, 2.0, 0.1)
     """Noise on the actions that collect data, in units of half the action range."""
 
     def __post_init__(self) -> None:
@@ -221,36 +175,36 @@ class PlannerSettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class PolicySettings(_Checked):
+class PolicySettings(Checked):
     """The policy player: a Gaussian policy improved in imagination, or a planner."""
 
     improver: Improver = "npg"
     """Natural gradients, TRPO or plain gradients; or a planner, which has no parameters."""
-    hidden: tuple[int, ...] = _at_least(1, (64, 64))
+    hidden: tuple[int, ...] = at_least(1, (64, 64))
     """Width of each hidden layer (tanh)."""
-    initial_log_std: float = _between(-5.0, 2.0, 0.0)
+    initial_log_std: float = between(-5.0, 2.0, 0.0)
     """Logarithm of the initial standard deviation, in units of half the action range."""
-    min_log_std: float = _between(-10.0, 2.0, -2.5)
+    min_log_std: float = between(-10.0, 2.0, -2.5)
     """Floor of that logarithm: exploration never dies out."""
     steps: Effort = Effort(step=1, conservative=5, convergence=20)
     """Policy steps per round, by degree of effort."""
-    discount: float = _between(0.0, 1.0, 0.999)
+    discount: float = between(0.0, 1.0, 0.999)
     """Discount per action."""
-    gae_lambda: float = _between(0.0, 1.0, 0.97)
+    gae_lambda: float = between(0.0, 1.0, 0.97)
     """Bias-variance trade-off of generalised advantage estimation."""
-    target_kl: float = _between(1e-8, 1.0, 0.025)
+    target_kl: float = between(1e-8, 1.0, 0.025)
     """Mean KL divergence that one natural gradient step aims at, and that TRPO never exceeds."""
-    max_backtracks: int = _at_least(0, 10)
+    max_backtracks: int = at_least(0, 10)
     """Times that TRPO shortens a step to a policy that is worse or too far, before it gives up."""
-    learning_rate: float = _between(1e-8, 1.0, 3e-3)
+    learning_rate: float = between(1e-8, 1.0, 3e-3)
     """Step size of Adam, for plain gradients."""
-    fisher_samples: int = _at_least(1, 20_000)
+    fisher_samples: int = at_least(1, 20_000)
     """Imagined states on which Fisher-vector products are computed."""
-    entropy_bonus: float = _at_least(0.0, 0.0)
+    entropy_bonus: float = at_least(0.0, 0.0)
     """Weight of the policy's entropy beside its advantages, which have standard deviation 1."""
-    cg_iterations: int = _at_least(1, 15)
+    cg_iterations: int = at_least(1, 15)
     """Conjugate gradient iterations per policy step."""
-    cg_damping: float = _between(0.0, 1.0, 1e-3)
+    cg_damping: float = between(0.0, 1.0, 1e-3)
     """Multiple of the identity added to the Fisher matrix."""
     value: ValueSettings = ValueSettings()
     """Value function."""
@@ -267,67 +221,67 @@ class PolicySettings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class RobustnessSettings(_Checked):
+class RobustnessSettings(Checked):
     """What the policy player makes of an ensemble whose members disagree (Eq. 17).
 
     Their disagreement is the standard deviation over the members of what they predict, in units
     of that of the data's changes, averaged over the components.
     """
 
-    cvar_alpha: float = _between(0.0, 1.0, 1.0)
+    cvar_alpha: float = between(0.0, 1.0, 1.0)
     """Maximise J over this share of the members, the worst: 1 is the mean, 0 the worst case."""
-    disagreement_bonus: float = _between(-1e6, 1e6, 0.0)
+    disagreement_bonus: float = between(-1e6, 1e6, 0.0)
     """Reward per unit of disagreement: positive explores, negative is pessimistic."""
-    max_disagreement: float = _at_least(0.0, 0.0)
+    max_disagreement: float = at_least(0.0, 0.0)
     """Disagreement beyond which imagination stops; 0: it never does."""
 
 
 @dataclasses.dataclass(frozen=True)
-class LeaderSettings(_Checked):
+class LeaderSettings(Checked):
     """How the leader of PAL or MAL takes the follower's best response into account (Eq. 11)."""
 
     gradient: LeaderGradient = "first_order"
     """Hold the best response fixed, differentiate it implicitly, or through steps towards it."""
-    num_samples: int = _at_least(1, 1_000)
+    num_samples: int = at_least(1, 1_000)
     """Real transitions on which the curvature of the model's loss is measured (PAL)."""
-    num_rollouts: int = _at_least(1, 10)
+    num_rollouts: int = at_least(1, 10)
     """Imagined rollouts per member from which to learn how the model changes the return."""
-    cg_iterations: int = _at_least(1, 10)
+    cg_iterations: int = at_least(1, 10)
     """Conjugate gradient iterations of an implicit gradient."""
-    cg_damping: float = _between(0.0, 1e3, 0.1)
+    cg_damping: float = between(0.0, 1e3, 0.1)
     """Added to the curvature of the follower's loss; keeps a leading model near where it was."""
-    max_residual: float = _between(0.0, 1.0, 0.5)
+    max_residual: float = between(0.0, 1.0, 0.5)
     """Relative residual above which a solve has failed and the step is of first order."""
-    unrolled_steps: int = _at_least(1, 10)
+    unrolled_steps: int = at_least(1, 10)
     """Gradient steps of the follower through which an unrolled gradient goes."""
-    unrolled_rate: float = _between(1e-6, 2.0, 1.0)
+    unrolled_rate: float = between(1e-6, 2.0, 1.0)
     """Their size, in units of one over the largest curvature: from 2 on they diverge."""
-    baseline_ridge: float = _at_least(0.0, 0.0)
+    baseline_ridge: float = at_least(0.0, 0.0)
     """Ridge of a baseline by state, in variances of its features; 0: a constant is the baseline."""
     steps: LeaderSteps = "first"
     """Policy steps of a round that the implicit term joins (PAL); the first needs no ratios."""
-    max_ratio: float = _between(1.0, 1e6, 2.0)
+    max_ratio: float = between(1.0, 1e6, 2.0)
     """Largest weight of a real sample, as the policy has moved since it was collected."""
-    memory: int = _at_least(1, 10)
+    memory: int = at_least(1, 10)
     """Terms, one per step that has one, over which they are averaged (PAL); 1: the latest alone."""
-    max_share: float = _at_least(0.0, 0.5)
+    max_share: float = at_least(0.0, 0.5)
     """Most that the implicit term may move the policy, in units of the first-order part (PAL)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSettings(_Checked):
+class EvaluationSettings(Checked):
     """How each round's policy is judged, on episodes that never enter the data."""
 
-    num_episodes: int = _at_least(0, 10)
+    num_episodes: int = at_least(0, 10)
     """Episodes per round, played with the policy's mean action."""
-    gap_steps: int = _at_least(0, 1)
+    gap_steps: int = at_least(0, 1)
     """Policy steps that a copy takes to measure what they would still gain; 0: not measured."""
-    open_loop_steps: int = _at_least(1, 20)
+    open_loop_steps: int = at_least(1, 20)
     """Actions after which the model's open-loop error is reported."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(_Checked):
+class Settings(Checked):
     """All settings of one run; the schedule says who moves when, these say how far."""
 
     collection: CollectionSettings = CollectionSettings()

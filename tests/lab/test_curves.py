@@ -11,13 +11,7 @@ from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.metrics import ProgressTable
 from duopoly.runs.rundir import RunDirectory
-from duopoly.settings import (
-    EvaluationSettings,
-    LeaderSettings,
-    ModelSettings,
-    PolicySettings,
-    Settings,
-)
+from duopoly.settings import Settings, override
 from duopoly.world.perturb import Change
 
 PNG = b"\x89PNG\r\n"
@@ -109,14 +103,14 @@ def test_changes_of_the_world_are_marked(monkeypatch, tmp_path):
 
 def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
     plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
-    implicit = Settings(leader=LeaderSettings(gradient="implicit"))
+    implicit = override(Settings(), {"leader.gradient": "implicit"})
     runs = [
         plain,
         dataclasses.replace(plain, seed=1, steps=200),
         dataclasses.replace(plain, settings=implicit),
         dataclasses.replace(plain, perturb=(Change("goal", 5),)),
         dataclasses.replace(
-            plain, algorithm="mal", settings=Settings(model=ModelSettings(4, (8,)))
+            plain, algorithm="mal", settings=override(Settings(), {"model.hidden": (8,)})
         ),
     ]
     usual = "gradient first_order, perturb nothing"
@@ -132,14 +126,14 @@ def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
 
 def test_settings_of_one_name_are_told_apart_by_their_group():
     plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
-    wide = Settings(model=ModelSettings(hidden=(8,)), policy=PolicySettings(hidden=(8,)))
+    wide = override(Settings(), {"model.hidden": (8,), "policy.hidden": (8,)})
     found = variants([plain, dataclasses.replace(plain, seed=1, settings=wide)])
     assert found[1] == "model.hidden [8], policy.hidden [8]"
 
 
 def test_how_runs_are_evaluated_does_not_tell_them_apart():
     plain = RunConfig("Hopper-v5", "pal", 0, 100, Settings())
-    quick = Settings(evaluation=EvaluationSettings(gap_steps=0))
+    quick = override(Settings(), {"evaluation.gap_steps": 0})
     assert variants([plain, dataclasses.replace(plain, seed=1, settings=quick)]) == ["", ""]
 
 

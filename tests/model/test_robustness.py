@@ -1,7 +1,5 @@
 """What the policy player makes of an ensemble whose members disagree (Eq. 17)."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +16,7 @@ from duopoly.policy.gaussian import sample
 from duopoly.policy.gradient.improve import sample_weights
 from duopoly.policy.gradient.player import NPG
 from duopoly.policy.player import Opponent, Spaces
-from duopoly.settings import ModelSettings, RobustnessSettings, Settings
+from duopoly.settings import ModelSettings, RobustnessSettings, Settings, override
 from duopoly.types import Prediction, Transitions
 
 KEY = jax.random.key(0)
@@ -90,8 +88,7 @@ class Slopes(PerfectPoint):
 
 
 def with_alpha(alpha: float) -> Settings:
-    policy = dataclasses.replace(TINY.policy, target_kl=0.01)
-    return dataclasses.replace(TINY, policy=policy, robustness=RobustnessSettings(cvar_alpha=alpha))
+    return override(TINY, {"policy.target_kl": 0.01, "robustness.cvar_alpha": alpha})
 
 
 def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:

@@ -15,7 +15,7 @@ from duopoly.runs import atomic, checkpoint
 from duopoly.runs.checkpoint import Checkpoint, load, load_newest, name_of, save
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError
-from duopoly.settings import EvaluationSettings, Settings
+from duopoly.settings import Settings, override
 
 CONFIG = RunConfig("Hopper-v5", "pal", 0, 1_000, Settings())
 NUM_OFFSETS = 50
@@ -281,7 +281,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_made_again(directory):
 
 
 def test_settings_that_no_checkpoint_shares_are_named_once(directory, capsys):
-    edited = dataclasses.replace(CONFIG, settings=Settings(evaluation=EvaluationSettings(3)))
+    settings = override(CONFIG.settings, {"evaluation.num_episodes": 3})
+    edited = dataclasses.replace(CONFIG, settings=settings)
     field = "settings.evaluation.num_episodes is 10 there, 3 here"
     with pytest.raises(DamageError, match=rf"settings\.json differs from all of .*: {field}"):
         load_newest(directory, edited)

@@ -12,7 +12,7 @@ from duopoly.runs import provenance
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
 from duopoly.runs.rundir import RunDirectory, claim, locked, run_directory
-from duopoly.settings import ModelSettings, Settings
+from duopoly.settings import Settings, override
 from duopoly.world.perturb import Change
 
 CONFIG = RunConfig("Hopper-v5", "pal", 3, 1_000, Settings())
@@ -81,7 +81,7 @@ def test_a_foreign_directory_is_never_resumed(run):
         ({"seed": 4}, "seed is 3 there, 4 here"),
         ({"steps": 999}, "steps is 1000 there, 999 here"),
         (
-            {"settings": Settings(model=ModelSettings(batch_size=7))},
+            {"settings": override(Settings(), {"model.batch_size": 7})},
             "settings.model.batch_size is 200 there, 7 here",
         ),
     ],

@@ -1,13 +1,12 @@
 """Settings survive the round trip through JSON, and nothing else does."""
 
-import dataclasses
 import json
 
 import pytest
 
 from duopoly.presets import PRESETS
 from duopoly.runs.settings_json import from_dict, to_dict
-from duopoly.settings import ModelSettings, Settings, SettingsError
+from duopoly.settings import Settings, SettingsError, override
 
 
 @pytest.mark.parametrize("name", PRESETS, ids=str)
@@ -17,8 +16,8 @@ def test_round_trip(name):
 
 
 def test_absent_fields_keep_their_defaults():
-    expected = dataclasses.replace(Settings(), model=ModelSettings(batch_size=7))
-    assert from_dict({"model": {"batch_size": 7}}) == expected
+    expected = override(Settings(), {"model.batch_size": 7, "model.epochs.step": 2})
+    assert from_dict({"model": {"batch_size": 7, "epochs": {"step": 2}}}) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,6 +47,7 @@ def test_absent_fields_keep_their_defaults():
         ({"policy": 3}, r"policy = 3: must be a group of settings"),
         ([], r"settings = \[\]: must be a group of settings"),
         ({1: 2}, r"unknown setting 1"),
+        ({"model.window": 3}, r"unknown setting model.window"),
     ],
 )
 def test_refused_by_full_name(values, message):

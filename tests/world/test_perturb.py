@@ -16,7 +16,7 @@ from transitions import play as play_rhythm
 
 from duopoly.game.play import play
 from duopoly.schedule import PAL
-from duopoly.settings import EvaluationSettings
+from duopoly.settings import override
 from duopoly.world.changing import World, task_after
 from duopoly.world.perturb import (
     Change,
@@ -68,7 +68,7 @@ FLAGGED = dataclasses.replace(
         Perturbation("eight", "", flagged(8.0)),
     ),
 )
-FEW = dataclasses.replace(TINY, evaluation=EvaluationSettings(num_episodes=2, gap_steps=0))
+FEW = override(TINY, {"evaluation.gap_steps": 0})
 
 
 def played(num_env_steps: int, *changes: Change, state: game.GameState | None = None):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from duopoly.runs.errors import UsageError, nearest
+from duopoly.fields import nearest
+from duopoly.runs.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)

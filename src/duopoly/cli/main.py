@@ -12,7 +12,8 @@ from typing import Final
 from duopoly.cli.actions import act
 from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
-from duopoly.runs.errors import UsageError, nearest
+from duopoly.fields import nearest
+from duopoly.runs.errors import UsageError
 from duopoly.runs.provenance import version
 from duopoly.runs.signals import Stopped
 from duopoly.settings import SettingsError

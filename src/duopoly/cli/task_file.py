@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import gymnasium as gym
 
+from duopoly.fields import nearest
 from duopoly.runs import atomic
-from duopoly.runs.errors import UsageError, nearest
+from duopoly.runs.errors import UsageError
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name
 
