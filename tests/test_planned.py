@@ -8,8 +8,8 @@ import pytest
 
 from duopoly.agent import PAL, PETS, Agent, _read_memory
 from duopoly.cli import main as cli
-from duopoly.cli.actions import train_in
 from duopoly.policy.gaussian import numpy_policy
+from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import SettingsError, override
 

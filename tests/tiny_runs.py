@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duopoly.cli.actions import train_in
 from duopoly.runs.config import RunConfig
+from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import Settings, override
 

@@ -1,15 +1,19 @@
 """What is mistyped is told in one line, at once, and before JAX is loaded."""
 
 import contextlib
+import dataclasses
+import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from duopoly.cli import main as cli
-from duopoly.cli.commands import Train
+from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
+from duopoly.cli.train import Train
 from duopoly.lab.curves import COLOURS
 from duopoly.presets import preset
 from duopoly.schedule import ALGORITHMS, SCHEDULES
@@ -171,6 +175,27 @@ def test_refused_before_jax_and_mujoco_are_loaded(line, tmp_path):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
 
 
+BESIDE_COMMANDS = {"__init__", "main", "parsing", "commands", "flags", "task_file"}
+
+
+def test_a_command_is_one_file():
+    """A module of the command's name defines what is typed and what is done, and nobody else."""
+    folder = Path(cli.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} == BESIDE_COMMANDS | set(COMMANDS)
+    for name, (kind, act, complete) in COMMANDS.items():
+        module = importlib.import_module(f"duopoly.cli.{name}")
+        own = [value for value in vars(module).values() if is_record_of(value, module.__name__)]
+        assert own == [kind], name
+        assert kind.__name__.lower() == name
+        assert act is module.act
+        assert complete is getattr(module, "complete", None)
+
+
+def is_record_of(value: object, module: str) -> bool:
+    is_record = isinstance(value, type) and dataclasses.is_dataclass(value)
+    return is_record and value.__module__ == module
+
+
 def test_defaults_come_from_the_preset():
     command = parse(["train", "Reacher7DOF"])
     found = preset("Reacher7DOF", "pal")
@@ -203,7 +228,7 @@ def test_a_run_without_evaluations_ends_without_a_picture(tmp_path, monkeypatch,
         run.path.mkdir(parents=True)
         run.settings.write_text(json.dumps(config.to_dict()))
 
-    monkeypatch.setattr("duopoly.cli.actions.train_in", record)
+    monkeypatch.setattr("duopoly.cli.train.train_in", record)
     cli.main(["train", "Hopper-v5", "--out", str(tmp_path)])
     told = capsys.readouterr().err
     assert told.count("\n") == 1

@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from duopoly.cli.actions import train_in
 from duopoly.runs.checkpoint import load_newest
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.launch import train_in
 from duopoly.runs.metrics import is_clock
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from duopoly.cli import theory
+from duopoly.lab.theory import report as theory
 from duopoly.lab.theory import study as theory_study
 from duopoly.lab.theory.study import SEARCH_DISCOUNTS
 from duopoly.runs.errors import FailureError, UsageError
@@ -46,7 +46,7 @@ FIGURES = ("tightness", "discount", "schedules", "equilibria", "leaders")
 def test_one_command_writes_every_table_and_figure(found, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(theory, "study", lambda *_: found)
     out = tmp_path / "new" / "place"
-    theory.act(10, 3, 0, out)
+    theory.report(10, 3, 0, out)
     assert {path.name for path in out.iterdir()} == {
         "worst_cases.json",
         *(f"{name}.csv" for name in TABLES),
@@ -72,7 +72,7 @@ def test_a_violation_fails_the_command(found, tmp_path, monkeypatch) -> None:
         for one in sweeps:
             one.right[right] *= 0.1
         monkeypatch.setattr(theory, "study", lambda *_: dataclasses.replace(found, sweeps=sweeps))
-        theory.act(10, 3, 0, tmp_path)
+        theory.report(10, 3, 0, tmp_path)
 
     with pytest.raises(FailureError, match="a bound is violated"):
         act(slice(0, len(BOUNDS)))
@@ -82,4 +82,4 @@ def test_a_violation_fails_the_command(found, tmp_path, monkeypatch) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UsageError, match="taken"):
-        theory.act(10, 3, 0, tmp_path / "taken")
+        theory.report(10, 3, 0, tmp_path / "taken")

@@ -19,11 +19,11 @@ import jax
 import numpy as np
 import pytest
 
-from duopoly.cli.actions import train_in
 from duopoly.game.play import Round
 from duopoly.runs import atomic, train
 from duopoly.runs.checkpoint import load_newest
 from duopoly.runs.errors import DamageError
+from duopoly.runs.launch import train_in
 from duopoly.runs.metrics import is_clock, read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import Stopped

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from duopoly.cli.actions import act
 from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
 from duopoly.fields import nearest
@@ -59,10 +58,9 @@ def _tell(words: list[str], error: Exception, exit_code: int) -> int:
 
 def _dispatch(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
-        lines = (
-            f"  {name:10s}{(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()
-        )
-        print(HELP.format(commands="\n".join(lines)), end="")
+        firsts = {name: (row.kind.__doc__ or "").splitlines()[0] for name, row in COMMANDS.items()}
+        lines = "\n".join(f"  {name:10s}{first}" for name, first in firsts.items())
+        print(HELP.format(commands=lines), end="")
     elif words[0] == "--version":
         print(f"duopoly {version('duopoly')}")
     elif words[0] not in COMMANDS:
@@ -70,7 +68,7 @@ def _dispatch(words: list[str]) -> None:
         known = [*COMMANDS, "--help", "--version"]
         raise UsageError(f"unknown {kind} {words[0]!r}{nearest(words[0], known)}")
     else:
-        act(parse(words))
+        COMMANDS[words[0]].act(parse(words))
 
 
 if __name__ == "__main__":

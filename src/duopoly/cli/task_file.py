@@ -58,6 +58,19 @@ def check_known(run: RunDirectory) -> None:
         ) from None
 
 
+def task_of(run: RunDirectory, file: Path | None) -> "Task | None":
+    """The task of the user's own that a run is of; None where it is there without a file.
+
+    Raises:
+        UsageError: there is no run, its file is not given, or the file has another task.
+    """
+    name = run.read_config().task
+    if file is not None:
+        return load(file, name)
+    check_known(run)
+    return None
+
+
 @functools.cache
 def _load(path: Path, typed: str) -> "Task":
     if path.suffix != ".py":

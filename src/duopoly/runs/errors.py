@@ -1,5 +1,8 @@
 """Mistakes that the user can mend, told in one line."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class UsageError(ValueError):
     """What was asked cannot be done; the message is one line naming the fault and the way out."""
@@ -15,3 +18,17 @@ class FailureError(UsageError):
 
 class DamageError(FailureError):
     """Something on disk is not what was written there, or could not be written."""
+
+
+@contextlib.contextmanager
+def as_failures(*more: type[Exception]) -> Iterator[None]:
+    """Turns the known ways in which a game can fail, and ``more``, into a `FailureError`."""
+    from duopoly.game.state import GameError
+    from duopoly.world.interaction import SimulatorError
+    from duopoly.world.perturb import PerturbationError
+    from duopoly.world.task import TaskError
+
+    try:
+        yield
+    except (GameError, SimulatorError, TaskError, PerturbationError, *more) as error:
+        raise FailureError(str(error)) from error

@@ -1,0 +1,56 @@
+"""``duopoly diagnose``: how far a run's model can be believed."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from duopoly.cli import task_file
+from duopoly.fields import between
+from duopoly.runs.config import MAX_SEED
+from duopoly.runs.errors import as_failures
+from duopoly.runs.rundir import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Confront a run's model with what its policy really meets, in numbers and pictures."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run directory or saved agent."""
+    episodes: int = between(1, 10**6, 10)
+    """Real episodes to play."""
+    seed: int = between(0, MAX_SEED, 0)
+    """Seed of the episodes, none of which training has seen."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
+
+
+def act(command: Diagnose) -> None:
+    """Plays the episodes, shows how the model predicts them and keeps it in the run.
+
+    Raises:
+        UsageError: there is no fitted model; a `FailureError` if playing failed.
+    """
+    run = RunDirectory(command.run)
+    own = task_file.task_of(run, command.task_file)
+    config = run.read_config()
+    from rich.console import Console
+
+    from duopoly.lab import diagnose, diagnose_figures
+    from duopoly.runs.metrics import STEPS, read_progress
+
+    with as_failures():
+        diagnosis = diagnose.diagnose(run.path, command.episodes, command.seed, own)
+    Console().print(diagnose.as_table(diagnosis))
+    pictures = diagnose_figures.draw(diagnosis, run.diagnosis)
+    if run.progress.exists():
+        out = run.diagnosis / "gaps.png"
+        title = f"{config.task}, {config.algorithm.upper()}, seed {config.seed}"
+        diagnose_figures.draw_gaps(read_progress(run.progress), STEPS, title, out)
+        pictures.append(out)
+    numbers = run.diagnosis / "diagnosis.json"
+    diagnose.keep(diagnosis, numbers)
+    for path in (numbers, *pictures):
+        print(f"written to {path}")

@@ -1,0 +1,46 @@
+"""``duopoly evaluate``: how well a trained policy does."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from duopoly.cli import task_file
+from duopoly.fields import between
+from duopoly.runs.config import MAX_SEED
+from duopoly.runs.errors import as_failures
+from duopoly.runs.rundir import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Play a trained policy's mean action in the real world and report how well it does."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run directory or saved agent."""
+    episodes: int = between(1, 10**6, 100)
+    """Episodes to play."""
+    seed: int = between(0, MAX_SEED, 0)
+    """Seed of the episodes, none of which training has seen."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
+
+
+def act(command: Evaluate) -> None:
+    """Plays the episodes, shows what came of them and keeps it in the run.
+
+    Raises:
+        UsageError: there is nothing to evaluate; a `FailureError` if playing failed.
+    """
+    run = RunDirectory(command.run)
+    task = task_file.task_of(run, command.task_file)
+    from rich.console import Console
+
+    from duopoly.lab.evaluate import as_table, evaluate_run, keep
+
+    with as_failures():
+        evaluation = evaluate_run(run.path, command.episodes, command.seed, task)
+    Console().print(as_table(evaluation))
+    keep(evaluation, run.evaluation)
+    print(f"written to {run.evaluation}")

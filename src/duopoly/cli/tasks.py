@@ -1,0 +1,27 @@
+"""``duopoly tasks``: what can be learned, and how its world can change."""
+
+import dataclasses
+
+from duopoly.world.tasks import PERTURBATIONS, SUMMARIES
+
+
+@dataclasses.dataclass(frozen=True)
+class Tasks:
+    """List the tasks."""
+
+
+def act(_: Tasks) -> None:
+    """Prints the tasks and their perturbations."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("task", "what it is")
+    for name, summary in SUMMARIES.items():
+        table.add_row(name, summary)
+    Console().print(table)
+    print("and any id in Gymnasium's registry with flat Box spaces, such as Pendulum-v1")
+    changes = Table("task", "--perturb", "what changes while it is learned")
+    for name, perturbations in PERTURBATIONS.items():
+        for perturbation, summary in perturbations.items():
+            changes.add_row(name, perturbation, summary)
+    Console().print(changes)

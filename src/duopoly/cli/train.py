@@ -1,0 +1,208 @@
+"""``duopoly train``: a run from its first step, or its newest checkpoint, to its end."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from duopoly.cli import task_file
+from duopoly.cli.flags import Typed, build
+from duopoly.fields import between
+from duopoly.presets import preset
+from duopoly.runs import atomic
+from duopoly.runs.config import MAX_SEED, RunConfig
+from duopoly.runs.errors import UsageError, as_failures
+from duopoly.runs.launch import train_in
+from duopoly.runs.rundir import RunDirectory, run_directory
+from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
+from duopoly.settings import Settings
+from duopoly.world.perturb import Change, PerturbationError, read_change, read_changes
+from duopoly.world.tasks import (
+    ACTION_REPEATS,
+    PERTURBATIONS,
+    canonical_name,
+    get_task,
+    is_registered,
+)
+
+if TYPE_CHECKING:
+    from duopoly.world.task import Task
+
+DEFAULTS = preset("", "pal")
+"""What a task without a preset of its own starts from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a policy and a model on a task; everything lands in one run directory.
+
+    Steps and settings that are not given come from the preset of the task and the algorithm; help
+    without a TASK shows those of a task without a preset. Where the world changes on the way, the
+    run lasts at least twice as long as until the last change.
+    """
+
+    task: Positional[Annotated[str, arg(metavar="TASK")]] = dataclasses.field(
+        metadata={"unless": "task_file"}
+    )
+    """Name of a task, or id in Gymnasium's registry; may be left out with a --task-file."""
+    algorithm: AlgorithmName = "pal"
+    """Order and effort in which the two players move."""
+    steps: int = between(1, 10**12, DEFAULTS.num_env_steps)
+    """Real environment steps in all, each action repeat included."""
+    seed: int = between(0, MAX_SEED, 0)
+    """Seed of everything random."""
+    out: Path = Path("runs")
+    """Directory under which <task>/<algorithm>/seed_<k> is made."""
+    resume: bool = False
+    """Continue the run that is there, as if it had never stopped."""
+    task_file: Path | None = None
+    """Python file whose TASK, made by duopoly.make_task, is trained on."""
+    perturb: tuple[str, ...] = ()
+    """Changes of the world after so many steps, such as goal@8000; ``duopoly tasks`` lists them."""
+    settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
+    """How far the players go."""
+
+
+def complete(typed: Typed) -> tuple[Train, Train]:
+    """What the command would be without its flags, and what it is.
+
+    Raises:
+        UsageError: steps or changes of the world that the task does not allow.
+        UnknownTaskError: no task has that name.
+        SettingsError: settings that make no sense together.
+    """
+    task, action_repeat = _task(typed)
+    changes = _changes(task, typed.flags)
+    default = _default(task, typed.flags, changes)
+    command = build(default, typed.flags)
+    check_players(SCHEDULES[command.algorithm], command.settings)
+    _check_steps(task, action_repeat, command.steps, changes)
+    perturb = tuple(map(str, changes)) or default.perturb
+    return default, dataclasses.replace(command, perturb=perturb)
+
+
+def act(command: Train) -> None:
+    """Trains, draws the curve and says where everything is.
+
+    Raises:
+        UsageError: the run cannot begin; a `FailureError` if the game broke down.
+        Stopped: a signal asked for it.
+    """
+    config = RunConfig(
+        command.task,
+        command.algorithm,
+        command.seed,
+        command.steps,
+        command.settings,
+        tuple(map(read_change, command.perturb)),
+    )
+    run = run_directory(command.out, command.task, command.algorithm, command.seed)
+    task = None
+    if command.task_file:
+        task = _sound_task(command.task_file)
+    elif is_registered(command.task):
+        _check_playable(command.task)
+    train_in(run, config, resume=command.resume, task=task)
+    _draw_curve(run)
+    for name, path in {
+        "curve": run.curve,
+        "metrics": run.progress,
+        "checkpoints": run.checkpoints,
+    }.items():
+        if path.exists():
+            print(f"{name:11s} {path}")
+
+
+def _task(typed: Typed) -> tuple[str, int]:
+    """The task's own name and its environment steps per action."""
+    name = typed.positionals.get("task")
+    if file := typed.flags.get("task_file"):
+        task = task_file.load(file, name)
+        return task.name, task.action_repeat
+    assert name is not None
+    run = _run_of(name, typed.flags)
+    if typed.flags.get("resume") and atomic.exists(run.settings):
+        task_file.check_known(run)
+    name = canonical_name(name)
+    return name, ACTION_REPEATS.get(name, 1)
+
+
+def _changes(task: str, given: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The changes of the world as typed, in the order of time."""
+    known = tuple(PERTURBATIONS.get(task, ()))
+    if file := given.get("task_file"):
+        known = tuple(one.name for one in task_file.load(file, task).perturbations)
+    try:
+        return read_changes(given.get("perturb", ()), known, task)
+    except PerturbationError as error:
+        raise UsageError(f"--perturb {error}") from None
+
+
+def _default(task: str, given: Mapping[str, Any], changes: tuple[Change, ...]) -> Train:
+    """What is not typed comes from the run that is resumed, or else from the preset.
+
+    A preset that ends too early for what changes becomes twice as long as the last change's time.
+    """
+    default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
+    found = preset(task, default.algorithm)
+    steps, settings, perturb = found.num_env_steps, found.settings, ()
+    if changes:
+        steps = max(steps, 2 * changes[-1].env_steps)
+    if given.get("resume"):
+        run = _run_of(task, given)
+        if atomic.exists(run.settings):
+            recorded = run.read_config()
+            steps, settings = recorded.steps, recorded.settings
+            perturb = tuple(map(str, recorded.perturb))
+    return dataclasses.replace(default, steps=steps, settings=settings, perturb=perturb)
+
+
+def _run_of(task: str, given: Mapping[str, Any]) -> RunDirectory:
+    algorithm, seed = given.get("algorithm", Train.algorithm), given.get("seed", Train.seed)
+    return run_directory(given.get("out", Train.out), task, algorithm, seed)
+
+
+def _check_steps(
+    task: str, action_repeat: int, num_env_steps: int, changes: tuple[Change, ...]
+) -> None:
+    if num_env_steps < action_repeat:
+        raise UsageError(
+            f"--steps {num_env_steps}: one action of {task} alone takes {action_repeat}"
+        )
+    if changes and changes[-1].env_steps >= num_env_steps:
+        raise UsageError(
+            f"--perturb {changes[-1]}: the run ends after {num_env_steps} steps, before the world "
+            "changes; give more --steps"
+        )
+
+
+def _sound_task(file: Path) -> "Task":
+    """The file's task, after a look at its functions and before anything is written."""
+    task = task_file.load(file)
+    from duopoly.world.checking.traceable import check_functions
+
+    with as_failures():
+        check_functions(task)
+    return task
+
+
+def _check_playable(name: str) -> None:
+    """Refuses an environment whose spaces cannot be played, before anything is written."""
+    from duopoly.world.task import TaskError
+
+    try:
+        _ = get_task(name).spec
+    except TaskError as error:
+        raise UsageError(str(error)) from error
+
+
+def _draw_curve(run: RunDirectory) -> None:
+    from duopoly.lab import curves
+
+    try:
+        curves.draw([curves.read_curve(run)], run.curve)
+    except (UsageError, OSError) as error:
+        print(f"duopoly: no picture of the curve: {error}", file=sys.stderr)
