@@ -40,7 +40,6 @@ def test_what_was_found_is_shown_even_if_it_cannot_be_kept(run, capsys):
 
 
 def test_plot(run, tmp_path, monkeypatch):
-    run.curve.unlink()
     cli.main(["plot", str(run.path)])
     assert run.curve.stat().st_size > 10_000
     monkeypatch.chdir(tmp_path)
