@@ -1,8 +1,8 @@
 """The runs behind the tables of docs/results.md: train, evaluate and keep what is small of each.
 
-    python benchmarks/study.py                                  # names the studies
-    python benchmarks/study.py Hopper-v5/mal --jobs 2           # plays one, or goes on with it
-    python benchmarks/study.py Hopper-v5/mal Hopper-v5/pal --table
+    python -m duopoly.lab.studies                               # names the studies
+    python -m duopoly.lab.studies Hopper-v5/mal --jobs 2        # plays one, or goes on with it
+    python -m duopoly.lab.studies Hopper-v5/mal Hopper-v5/pal --table
 
 A study is a task, an algorithm and what differs from its preset. Its runs lie in ``runs/studies``
 and go on where they were stopped; what is finished and evaluated is copied to ``results/``. Each
@@ -17,10 +17,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import numpy as np
 
@@ -33,20 +34,22 @@ KEPT = ("settings.json", "versions.json", "progress.csv", "evaluation.json")
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is played, by which of the preset's rules not, and for how long."""
+    """For how long a task is played by an algorithm, and what differs from the preset."""
 
     num_env_steps: int
-    flags: str = ""
-    """Arguments of ``duopoly train`` beside task, algorithm, seed and steps."""
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the settings, by dotted name."""
+    perturb: tuple[str, ...] = ()
+    """Changes of the world on the way."""
 
 
-IMPLICIT, UNROLLED = "--leader.gradient implicit", "--leader.gradient unrolled"
-BLIND = "--model.learn-reward --model.learn-termination"
-CAUTIOUS = "--robustness.cvar-alpha 0.25"
-REMEMBERING = "--model.window 25000 --model.epochs.convergence 12"
-PESSIMISTIC = "--robustness.disagreement-bonus -1"
-LONGER_ARM, OTHER_GOALS = "--perturb forearm@10000", "--perturb goal@8000"
-FORGETTING = "--model.window 5000"
+IMPLICIT, UNROLLED = {"leader.gradient": "implicit"}, {"leader.gradient": "unrolled"}
+BLIND = {"model.learn_reward": True, "model.learn_termination": True}
+CAUTIOUS = {"robustness.cvar_alpha": 0.25}
+REMEMBERING = {"model.window": 25_000, "model.epochs.convergence": 12}
+PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
+FORGETTING = {"model.window": 5_000}
+LONGER_ARM, OTHER_GOALS = ("forearm@10000",), ("goal@8000",)
 
 STUDIES: dict[str, Study] = {
     "Reacher7DOF/pal": Study(8_000),
@@ -57,11 +60,11 @@ STUDIES: dict[str, Study] = {
     "Reacher7DOF/pets": Study(8_000),
     "Reacher7DOF/pal-implicit": Study(8_000, IMPLICIT),
     "Reacher7DOF/pal-unrolled": Study(8_000, UNROLLED),
-    "Reacher7DOF/pal-forearm": Study(20_000, LONGER_ARM),
-    "Reacher7DOF/pal-forearm-forgetting": Study(20_000, f"{LONGER_ARM} {FORGETTING}"),
-    "Reacher7DOF/mal-forearm": Study(20_000, LONGER_ARM),
-    "Reacher7DOF/pal-goal": Study(16_000, OTHER_GOALS),
-    "Reacher7DOF/mal-goal": Study(16_000, OTHER_GOALS),
+    "Reacher7DOF/pal-forearm": Study(20_000, perturb=LONGER_ARM),
+    "Reacher7DOF/pal-forearm-forgetting": Study(20_000, FORGETTING, LONGER_ARM),
+    "Reacher7DOF/mal-forearm": Study(20_000, perturb=LONGER_ARM),
+    "Reacher7DOF/pal-goal": Study(16_000, perturb=OTHER_GOALS),
+    "Reacher7DOF/mal-goal": Study(16_000, perturb=OTHER_GOALS),
     "Hopper-v5/pal": Study(50_000),
     "Hopper-v5/pal-remembering": Study(50_000, REMEMBERING),
     "Hopper-v5/mal": Study(100_000),
@@ -80,20 +83,33 @@ STUDIES: dict[str, Study] = {
 """Named ``task/algorithm`` or ``task/algorithm-what differs``."""
 
 
+def algorithm_of(name: str) -> str:
+    """The algorithm that a study's name names."""
+    return name.split("/")[1].split("-")[0]
+
+
+def train_words(name: str, seed: int) -> list[str]:
+    """What follows ``duopoly`` to train one seed of a study, or to go on with it."""
+    study, (task, variant) = STUDIES[name], name.split("/")
+    words = ["train", task, "--algorithm", algorithm_of(name), "--seed", str(seed)]
+    words += ["--steps", str(study.num_env_steps), "--out", str(RUNS / variant), "--resume"]
+    changes = {"evaluation.gap_steps": 0, **study.changes}  # a third faster on Hopper-v5
+    for setting, value in changes.items():
+        assert value is not False, f"{setting}: there is no flag that takes a switch back"
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        words += ["--" + setting.replace("_", "-"), *map(str, values)]
+    return [*words, "--perturb", *study.perturb] if study.perturb else words
+
+
 def run(name: str, seed: int, num_episodes: int) -> None:
     """Trains one seed, as far as that is not done, evaluates it and keeps its results."""
-    study, (task, variant) = STUDIES[name], name.split("/")
-    algorithm = variant.split("-")[0]
-    out = RUNS / variant
-    path = out / task / algorithm / f"seed_{seed}"
+    (task, variant), algorithm = name.split("/"), algorithm_of(name)
+    path = RUNS / variant / task / algorithm / f"seed_{seed}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    duopoly = [sys.executable, "-m", "duopoly"]
-    train = [*duopoly, "train", task, "--algorithm", algorithm, "--seed", str(seed)]
-    train += ["--steps", str(study.num_env_steps), "--out", str(out), "--resume"]
-    train += ["--evaluation.gap-steps", "0", *study.flags.split()]  # a third faster on Hopper-v5
-    evaluate = [*duopoly, "evaluate", str(path), "--episodes", str(num_episodes)]
+    evaluate = ["evaluate", str(path), "--episodes", str(num_episodes)]
     with (path.parent / f"seed_{seed}.log").open("a") as log:
-        for command in (train, evaluate):
+        for words in (train_words(name, seed), evaluate):
+            command = [sys.executable, "-m", "duopoly", *words]
             subprocess.run(command, check=True, stdout=log, stderr=log)
     kept = RESULTS / name / f"seed_{seed}"
     kept.mkdir(parents=True, exist_ok=True)
@@ -145,15 +161,16 @@ def print_table(name: str) -> None:
     print(f"| seconds | {' | '.join(f'{s:.0f}' for s in seconds)} | |")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    about = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser("python -m duopoly.lab.studies", description=about)
     parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the evaluation")
     parser.add_argument("--table", action="store_true", help="print what was found, play nothing")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not 1 <= args.jobs <= (cores := len(os.sched_getaffinity(0))):
         parser.error(f"--jobs {args.jobs}: must be in [1, {cores}], the cores there are")
     if not args.studies:
