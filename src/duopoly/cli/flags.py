@@ -64,7 +64,7 @@ def build(default: _Record, given: Mapping[str, Any]) -> _Record:
     """
     own = {name: value for name, value in given.items() if "." not in name}
     if dotted := {name: value for name, value in given.items() if "." in name}:
-        own["settings"] = override(getattr(default, "settings"), dotted)  # noqa: B009
+        own["settings"] = override(vars(default)["settings"], dotted)
     return dataclasses.replace(default, **own)  # pyright: ignore[reportArgumentType]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``duopoly train|evaluate|plot|video|picture|diagnose|check|tasks|theory``.
+"""The command line ``duopoly COMMAND``: reads the words, carries them out, tells what goes wrong.
 
 Every word typed is checked before JAX is loaded, and before a file of the user's own is run; any
 mistake is one line on stderr and exit code 2.

@@ -38,7 +38,7 @@ COLOURS = {
     "slbo": "#9c6b3b",
 }
 _OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
-"""Of further variants of an algorithm."""
+"""Colours of further variants of an algorithm."""
 
 
 @dataclasses.dataclass(frozen=True)

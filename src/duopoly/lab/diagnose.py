@@ -1,4 +1,4 @@
-"""How far a run's model can be believed: confronted with what its policy really meets."""
+"""How far a run's model can be believed: its predictions against what its policy really meets."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ class Diagnosis:
     model_error: Float[np.ndarray, "segments T"]
     """Root mean square error over members and components after T actions, open loop."""
     still_error: Float[np.ndarray, "segments T"]
-    """That of predicting that nothing changes."""
+    """The same error of predicting that nothing changes."""
     change: Float[np.ndarray, "pairs learned"]
     """Real changes in one action, in units of their standard deviation in the data."""
     predicted_change: Float[np.ndarray, "pairs learned"]

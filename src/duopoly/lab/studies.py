@@ -1,4 +1,4 @@
-"""The runs behind the tables of docs/results.md: train, evaluate and keep what is small of each.
+"""The runs behind the tables of docs/results.md: train, evaluate, keep the small files of each.
 
     python -m duopoly.lab.studies                               # names the studies
     python -m duopoly.lab.studies Hopper-v5/mal --jobs 2        # plays one, or goes on with it
@@ -38,7 +38,7 @@ class Study:
 
     num_env_steps: int
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Of the settings, by dotted name."""
+    """Changes of the settings, by dotted name."""
     perturb: tuple[str, ...] = ()
     """Changes of the world on the way."""
 
@@ -102,7 +102,7 @@ def train_words(name: str, seed: int) -> list[str]:
 
 
 def run(name: str, seed: int, num_episodes: int) -> None:
-    """Trains one seed, as far as that is not done, evaluates it and keeps its results."""
+    """Trains one seed, or what is left of it, evaluates it and keeps its results."""
     (task, variant), algorithm = name.split("/"), algorithm_of(name)
     path = RUNS / variant / task / algorithm / f"seed_{seed}"
     path.parent.mkdir(parents=True, exist_ok=True)

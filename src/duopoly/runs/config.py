@@ -20,7 +20,7 @@ MAX_SEED = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What a run is; of it all ``steps`` alone may grow, to extend the run."""
+    """What is run; only ``steps`` may grow later, to extend the run."""
 
     task: str
     algorithm: str
@@ -31,7 +31,7 @@ class RunConfig:
     """How the world changes on the way, in the order of time."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The record as JSON values."""
         plain = settings_json.to_dict(self.settings)
         perturb = [str(change) for change in self.perturb]
         return {

@@ -1,4 +1,4 @@
-"""Keeps ``status.json`` true to what is going on in a run, whatever ends it.
+"""Keeps ``status.json`` true to what a run is doing, whatever ends it.
 
 No JAX here: the status is told before anything heavy is loaded.
 """

@@ -1,4 +1,4 @@
-"""What `study` found, as tables and figures: what ``duopoly theory`` does."""
+"""Runs the study of exact games; prints and writes its tables, worst cases and figures."""
 
 import json
 import time
