@@ -171,7 +171,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the evaluation")
     parser.add_argument("--table", action="store_true", help="print what was found, play nothing")
     args = parser.parse_args(argv)
-    if not 1 <= args.jobs <= (cores := len(os.sched_getaffinity(0))):
+    cores = len(os.sched_getaffinity(0))
+    if not 1 <= args.jobs <= cores:
         parser.error(f"--jobs {args.jobs}: must be in [1, {cores}], the cores there are")
     if not args.studies:
         print("\n".join(STUDIES))
