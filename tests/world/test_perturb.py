@@ -15,6 +15,7 @@ from transitions import Rhythm, disagreement
 from transitions import play as play_rhythm
 
 from duopoly.game.play import play
+from duopoly.game.state import GameState
 from duopoly.schedule import PAL
 from duopoly.settings import override
 from duopoly.world.changing import World, task_after
@@ -71,7 +72,7 @@ FLAGGED = dataclasses.replace(
 FEW = override(TINY, {"evaluation.gap_steps": 0})
 
 
-def played(num_env_steps: int, *changes: Change, state: game.GameState | None = None):
+def played(num_env_steps: int, *changes: Change, state: GameState | None = None):
     """The rounds of a game of PAL in a world that changes."""
     return play(FLAGGED, FEW, PAL, 3, num_env_steps=num_env_steps, state=state, changes=changes)
 
