@@ -21,7 +21,7 @@ PACKAGE = ROOT / "src" / "duopoly"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
-GROUND = {"types", "fields", "records", "settings", "networks"}
+GROUND = {"types", "fields", "records", "settings", "narrow", "networks"}
 PLAYERS = {"world", "model", "policy"}
 RULES = {"schedule", "presets"}
 GAME = GROUND | PLAYERS | {"schedule", "equilibrium", "game"}
@@ -32,6 +32,7 @@ FLOORS: dict[str, set[str]] = {
     "fields": set(),
     "records": {"fields"},
     "settings": {"fields", "records"},
+    "narrow": {"settings"},
     "schedule": {"settings", "policy"},
     "networks": {"settings"},
     "world": GROUND,

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Act, Dynamics, Starts, roll_out
+from duopoly.model.imagine import ROLL_OUT_READS, Act, Dynamics, Starts, roll_out
+from duopoly.narrow import narrow
 from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, State
-from duopoly.settings import Settings
+from duopoly.settings import ImaginationSettings, Settings
 from duopoly.types import Rollouts
 
 
-@eqx.filter_jit
 def imagine_policy(
     key: Key[Array, ""],
     act: Act,
@@ -26,7 +26,18 @@ def imagine_policy(
 ) -> Rollouts:
     """Rolls a policy in the model from first states, as often as a policy step does."""
     imagination = dataclasses.replace(settings.imagination, start_from_data=0.0)
-    return roll_out(jax.random.split(key), act, dynamics, starts, imagination)
+    return _roll_out(key, act, dynamics, starts, narrow(imagination, ROLL_OUT_READS))
+
+
+@eqx.filter_jit
+def _roll_out(
+    key: Key[Array, ""],
+    act: Act,
+    dynamics: Dynamics,
+    starts: Starts,
+    settings: ImaginationSettings,
+) -> Rollouts:
+    return roll_out(jax.random.split(key), act, dynamics, starts, settings)
 
 
 def mean_return(rollouts: Rollouts) -> Float[Array, ""]:

@@ -1,7 +1,7 @@
 """Roll a policy in a simulator, starting where the real world was seen."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,10 @@ def draw_starts(
     recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.num_valid)]
     is_recent = jnp.arange(shape[1]) < round(share_of_recent * shape[1])
     return jnp.where(is_recent[None, :, None], recent, initial)
+
+
+ROLL_OUT_READS: Final = ("num_rollouts", "horizon", "start_from_data")
+"""Settings of imagination that `roll_out` reads."""
 
 
 def roll_out(

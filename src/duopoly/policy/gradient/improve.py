@@ -1,6 +1,6 @@
 """One step of a policy player that follows a gradient: max_π J(π, M̂) (Eq. 6, 8, 13, 15)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from duopoly.model.imagine import Dynamics, Starts, roll_out
+from duopoly.model.imagine import ROLL_OUT_READS, Dynamics, Starts, roll_out
 from duopoly.networks import random_batches, rebase
 from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
 from duopoly.policy.gradient.leader_term import (
@@ -31,6 +31,20 @@ from duopoly.policy.player import Spaces
 from duopoly.policy.returns import generalised_advantages, normalise_advantages, tail_weights
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Rollouts, Transitions
+
+READS: Final = (
+    *(f"imagination.{name}" for name in ROLL_OUT_READS),
+    *("policy.discount", "policy.gae_lambda", "policy.entropy_bonus", "policy.fisher_samples"),
+    *("policy.value.learning_rate", "policy.value.batch_size", "policy.value.epochs"),
+    "robustness.cvar_alpha",
+)
+"""Settings that a policy step reads, beside those of its way to step."""
+
+LEADER_READS: Final = (
+    *("policy.cg_iterations", "policy.cg_damping"),
+    *("leader.max_ratio", "leader.memory", "leader.max_share"),
+)
+"""Settings that it reads beside them where an implicit term joins it."""
 
 
 class PolicyState(eqx.Module):

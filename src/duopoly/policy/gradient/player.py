@@ -11,8 +11,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from duopoly.narrow import narrow
 from duopoly.policy.gaussian import GaussianPolicy, act_by, entropy, gaussian_controller
 from duopoly.policy.gradient.improve import (
+    LEADER_READS,
+    READS,
     ImprovementInfo,
     PolicyState,
     fix_inputs,
@@ -66,12 +69,14 @@ class Improvement(NamedTuple):
     entropy: Float[Array, ""]
 
 
-def gradient_player(step_fn: StepFn, init_optimiser: InitOptimiser) -> PolicyPlayer:
-    """Returns the player that moves its Gaussian policy by ``step_fn``."""
+def gradient_player(
+    step_fn: StepFn, init_optimiser: InitOptimiser, reads: tuple[str, ...]
+) -> PolicyPlayer:
+    """Returns the player that moves its policy by ``step_fn``, which ``reads`` settings."""
     return PolicyPlayer(
         init=functools.partial(init_state, init_optimiser=init_optimiser),
         adapt=adapt,
-        improve=functools.partial(improve, step_fn=step_fn),
+        improve=functools.partial(improve, step_fn=step_fn, reads=(*READS, *reads)),
         report=report,
         controller=lambda state, _world, _settings: gaussian_controller(state.policy),
         report_actions=lambda _seen: {},
@@ -93,6 +98,7 @@ def improve(
     settings: Settings,
     *,
     step_fn: StepFn,
+    reads: tuple[str, ...],
 ) -> tuple[PolicyState, Improvement]:
     """Takes policy steps one after another; a step is compiled once, whatever their number.
 
@@ -102,13 +108,14 @@ def improve(
     infos: list[ImprovementInfo] = []
     terms: list[Any] = []
     for step, key_step in enumerate(jax.random.split(key, num_steps)):
-        implicit = None
+        implicit, read = None, narrow(settings, reads)
         leads_now = step == 0 or settings.leader.steps == "all"
         if opponent.leader_fn is not None and leads_now:
+            read = narrow(settings, (*reads, *LEADER_READS))
             implicit, seen = opponent.leader_fn(step, state)
             terms.append(seen)
         state, info = improve_policy(
-            key_step, state, opponent.world, opponent.starts, settings, step_fn, implicit
+            key_step, state, opponent.world, opponent.starts, read, step_fn, implicit
         )
         infos.append(info)
     if infos and not any(bool(jnp.isfinite(info.step.gradient_norm)) for info in infos):
@@ -164,6 +171,14 @@ def _remember_nothing(_policy: GaussianPolicy, _settings: PolicySettings) -> opt
     return ()
 
 
-NPG: Final = gradient_player(natural_gradient_step, _remember_nothing)
-TRPO: Final = gradient_player(trust_region_step, _remember_nothing)
-PG: Final = gradient_player(plain_gradient_step, init_optimiser)
+_NATURAL: Final = (
+    *("policy.min_log_std", "policy.target_kl"),
+    *("policy.cg_iterations", "policy.cg_damping"),
+)
+NPG: Final = gradient_player(natural_gradient_step, _remember_nothing, _NATURAL)
+TRPO: Final = gradient_player(
+    trust_region_step, _remember_nothing, (*_NATURAL, "policy.max_backtracks")
+)
+PG: Final = gradient_player(
+    plain_gradient_step, init_optimiser, ("policy.min_log_std", "policy.learning_rate")
+)

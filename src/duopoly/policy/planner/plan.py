@@ -9,7 +9,7 @@ they earn (Williams et al., 2017). What is left of a plan starts the search for 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,14 @@ from jaxtyping import Array, Float, Key
 from duopoly.model.imagine import Dynamics
 from duopoly.policy.returns import tail_weights
 from duopoly.settings import PlannerSettings, Settings
+
+READS: Final = (
+    *("policy.discount", "robustness.cvar_alpha"),
+    *("policy.planner.num_samples", "policy.planner.num_particles"),
+    *("policy.planner.num_iterations", "policy.planner.momentum"),
+    *("policy.planner.initial_std", "policy.planner.smoothing"),
+)
+"""Settings that `plan` reads, beside those of the update of its search."""
 
 
 class Search(NamedTuple):

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from duopoly.model.imagine import Dynamics
+from duopoly.narrow import narrow
 from duopoly.policy.gaussian import (
     GaussianPolicy,
     gaussian_controller,
     init_policy,
     with_inputs_of,
 )
-from duopoly.policy.planner.plan import UpdateFn, cem_update, empty_plan, mppi_update, plan
+from duopoly.policy.planner.plan import READS, UpdateFn, cem_update, empty_plan, mppi_update, plan
 from duopoly.policy.player import Opponent, PolicyPlayer, Spaces
 from duopoly.settings import Settings
 from duopoly.types import Acted, Controller, Metrics, Transitions
@@ -43,14 +44,14 @@ class Planned(NamedTuple):
     seconds: float
 
 
-def planner(update_fn: UpdateFn) -> PolicyPlayer:
-    """Returns the player that plans every action, moving its search by ``update_fn``."""
+def planner(update_fn: UpdateFn, reads: tuple[str, ...]) -> PolicyPlayer:
+    """Returns the player that plans by ``update_fn`` of a search, which ``reads`` settings."""
     return PolicyPlayer(
         init=init,
         adapt=adapt,
         improve=stay,
         report=lambda _info: {},
-        controller=functools.partial(controller, update_fn=update_fn),
+        controller=functools.partial(controller, update_fn=update_fn, reads=(*READS, *reads)),
         report_actions=report_actions,
         act_fn=None,
         metrics=METRICS,
@@ -80,7 +81,12 @@ def stay(
 
 
 def controller(
-    state: PlannerState, world: Dynamics | None, settings: Settings, *, update_fn: UpdateFn
+    state: PlannerState,
+    world: Dynamics | None,
+    settings: Settings,
+    *,
+    update_fn: UpdateFn,
+    reads: tuple[str, ...],
 ) -> Controller:
     """Returns what plans in the world; without one it explores by a Gaussian.
 
@@ -90,7 +96,7 @@ def controller(
     if world is None:
         return gaussian_controller(state.policy)
     empty = np.asarray(empty_plan(state.policy.log_std.shape[0], settings.policy.planner))
-    spread = settings.policy.planner.exploration_std
+    spread, read = settings.policy.planner.exploration_std, narrow(settings, reads)
 
     def act_one(
         obs: Float[np.ndarray, " obs"],
@@ -102,7 +108,7 @@ def controller(
         key = jax.random.key(int(rng.integers(2**31)))
         ahead = jnp.asarray(memory)
         start = jnp.asarray(obs, jnp.float32)
-        found, rest, info = plan(key, world, start, ahead, settings, update_fn)
+        found, rest, info = plan(key, world, start, ahead, read, update_fn)
         action = np.asarray(found, np.float64)
         if not deterministic:
             action += spread * rng.standard_normal(action.shape)
@@ -138,5 +144,5 @@ def report_actions(seen: Sequence[Planned | None]) -> Metrics:
     }
 
 
-CEM: Final = planner(cem_update)
-MPPI: Final = planner(mppi_update)
+CEM: Final = planner(cem_update, ("policy.planner.num_elites",))
+MPPI: Final = planner(mppi_update, ("policy.planner.temperature",))
