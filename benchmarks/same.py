@@ -107,8 +107,7 @@ GAMES: dict[str, Game] = {
 
 def git(*arguments: str) -> str:
     """Asks git about this repository."""
-    command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.check_output(["git", "-C", str(ROOT), *arguments], text=True).strip()
 
 
 def environment(tree: Path, compiled: Path) -> dict[str, str]:
@@ -129,9 +128,8 @@ def environment(tree: Path, compiled: Path) -> dict[str, str]:
 
 
 def play(name: str, num_rounds: int, folder: Path, env: dict[str, str]) -> None:
-    """Plays a game in a folder of its own."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Plays a game in a new folder."""
+    folder.mkdir()
     script = GAMES[name].script(num_rounds)
     for line in script.splitlines():
         command = [sys.executable, "-m", "duopoly", *line.split()]
@@ -141,22 +139,25 @@ def play(name: str, num_rounds: int, folder: Path, env: dict[str, str]) -> None:
     (folder / RECORD).write_text(script)
 
 
-def play_before(args: argparse.Namespace, commit: str) -> Path:
-    """Plays what does not lie there yet of a commit's side; returns where it lies."""
-    kept, missing = args.out / commit, []
+def play_before(args: argparse.Namespace) -> Path:
+    """Plays what does not lie there yet of REV's side; returns where it lies."""
+    kept, missing = args.out / git("rev-parse", "--verify", f"{args.rev}^{{commit}}"), []
     for name in args.only:
         record = kept / name / RECORD
         if not record.exists() or record.read_text() != GAMES[name].script(args.rounds):
             missing.append(name)
     if not missing:
         return kept
-    with tempfile.TemporaryDirectory() as folder:
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept) as folder:
         tree = Path(folder) / "tree"
-        git("worktree", "add", "--detach", str(tree), commit)
+        git("worktree", "add", "--quiet", "--detach", str(tree), kept.name)
         try:
             env = environment(tree, args.out / COMPILED)
             for name in missing:
-                play(name, args.rounds, kept / name, env)
+                play(name, args.rounds, tree.parent / name, env)
+                shutil.rmtree(kept / name, ignore_errors=True)
+                (tree.parent / name).rename(kept / name)  # only what was played to its end
         finally:
             git("worktree", "remove", "--force", str(tree))
     return kept
@@ -212,9 +213,8 @@ def compare(name: str, before: Contents, after: Contents, allowed: Sequence[str]
 
 def compare_revisions(args: argparse.Namespace) -> bool:
     """Plays both sides of every game; tells whether all are equal."""
-    begin = time.monotonic()
-    kept = play_before(args, git("rev-parse", "--verify", f"{args.rev}^{{commit}}"))
-    middle, equal = time.monotonic(), True
+    equal, begin = True, time.monotonic()
+    kept, middle = play_before(args), time.monotonic()
     env = environment(ROOT, args.out / COMPILED)
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
