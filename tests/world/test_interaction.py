@@ -16,7 +16,7 @@ from duopoly.types import Acted, Controller, Episode
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import (
     MAX_CONSECUTIVE_DROPS,
-    Drop,
+    DroppedEpisode,
     EpisodeSeed,
     SimulatorError,
     collect,
@@ -112,27 +112,27 @@ def test_every_episode_begins_with_an_empty_memory(gather: Any) -> None:
 
 
 def test_the_budget_is_used_exactly_and_cuts_the_last_episode() -> None:
-    gathered = collect(REACHER.make(None), REACHER, memoryless(noise(7)), 120, 0, 0)
-    assert [len(episode.obs) for episode in gathered.episodes] == [50, 50, 20]
-    assert [episode.truncated for episode in gathered.episodes] == [True, True, False]
-    assert [episode.complete for episode in gathered.episodes] == [True, True, False]
-    assert gathered.num_env_steps == 120
+    result = collect(REACHER.make(None), REACHER, memoryless(noise(7)), 120, 0, 0)
+    assert [len(episode.obs) for episode in result.episodes] == [50, 50, 20]
+    assert [episode.truncated for episode in result.episodes] == [True, True, False]
+    assert [episode.complete for episode in result.episodes] == [True, True, False]
+    assert result.num_env_steps == 120
 
 
 @pytest.mark.parametrize("budget", [1, 2, 101, 300])
 def test_held_actions_leave_fewer_steps_than_one_action_needs(budget: int) -> None:
-    gathered = collect(HOPPER.make(None), HOPPER, memoryless(noise(3)), budget, 0, 0)
-    assert 0 <= budget - gathered.num_env_steps < HOPPER.action_repeat
-    for episode in gathered.episodes:
+    result = collect(HOPPER.make(None), HOPPER, memoryless(noise(3)), budget, 0, 0)
+    assert 0 <= budget - result.num_env_steps < HOPPER.action_repeat
+    for episode in result.episodes:
         cut = 2 * len(episode.obs) - episode.num_env_steps
         assert cut in ((0, 1) if episode.terminated else (0,))
 
 
 def test_an_environment_that_says_nothing_makes_all_steps_of_a_held_action() -> None:
     task = dataclasses.replace(counter_task(horizon=4), action_repeat=3)
-    gathered = collect(task.make(None), task, memoryless(noise(1)), 20, 0, 0)
-    assert [len(episode.obs) for episode in gathered.episodes] == [4, 2]
-    assert gathered.num_env_steps == 18
+    result = collect(task.make(None), task, memoryless(noise(1)), 20, 0, 0)
+    assert [len(episode.obs) for episode in result.episodes] == [4, 2]
+    assert result.num_env_steps == 18
 
 
 def test_the_horizon_ends_an_episode_that_the_world_does_not() -> None:
@@ -218,19 +218,19 @@ def test_a_diverging_simulation_is_dropped_counted_and_named(
     monkeypatch.chdir(tmp_path)  # MuJoCo leaves its own log where it runs
     env = Poke(task.make(None), at=2, every=4)
     policy = noise(task.spec.action_dim)
-    gathered = collect(env, task, memoryless(policy), 400, 0, 5)
-    assert len(gathered.drops) >= 1
-    drop = gathered.drops[0]
+    result = collect(env, task, memoryless(policy), 400, 0, 5)
+    assert len(result.drops) >= 1
+    drop = result.drops[0]
     assert (drop.step, drop.seed.episode, drop.seed.round_index) == (2, 1, 5)
     assert "BADQVEL" in str(drop)
     assert "action 2" in str(drop)
     assert drop.num_env_steps == 3 * task.action_repeat
-    assert 0 <= 400 - gathered.num_env_steps < task.action_repeat
+    assert 0 <= 400 - result.num_env_steps < task.action_repeat
     clean = collect(task.make(None), task, memoryless(policy), 400, 0, 5).episodes
-    assert same(gathered.episodes[0], clean[0])
-    assert same(gathered.episodes[1], clean[2])
-    data = Buffer.empty(task.spec.obs_dim, task.spec.action_dim, 500).add(gathered.episodes)
-    assert len(data) == sum(len(episode.obs) for episode in gathered.episodes)
+    assert same(result.episodes[0], clean[0])
+    assert same(result.episodes[1], clean[2])
+    data = Buffer.empty(task.spec.obs_dim, task.spec.action_dim, 500).add(result.episodes)
+    assert len(data) == sum(len(episode.obs) for episode in result.episodes)
     assert np.abs(data.obs).max() < 1e3
 
 
@@ -250,7 +250,7 @@ def test_unbelievable_numbers_drop_the_episode(field: str, value: float) -> None
     outcome = run_episode(
         task.make(None), task, memoryless(policy), EpisodeSeed(0, "collect", 0, 0)
     )
-    assert isinstance(outcome, Drop)
+    assert isinstance(outcome, DroppedEpisode)
     assert outcome.step == (0 if field == "first" else 3)
     assert outcome.num_env_steps == {"first": 0, "action": 3}.get(field, 4)
     assert field in outcome.reason.replace("observation", "obs")
@@ -261,7 +261,7 @@ def test_mujoco_never_sees_an_action_that_is_not_a_number() -> None:
     outcome = run_episode(
         REACHER.make(None), REACHER, memoryless(policy), EpisodeSeed(0, "collect", 0, 0)
     )
-    assert isinstance(outcome, Drop)
+    assert isinstance(outcome, DroppedEpisode)
     assert outcome.num_env_steps == 0
 
 
@@ -286,9 +286,9 @@ def test_scattered_drops_do_not_stop_the_run() -> None:
         return broken if next(env_steps) % 15 == 0 else None
 
     task = counter_task(fault=fault)
-    gathered = collect(task.make(None), task, memoryless(noise(1)), 1_000, 0, 0)
-    assert len(gathered.drops) > MAX_CONSECUTIVE_DROPS
-    assert gathered.num_env_steps == 1_000
+    result = collect(task.make(None), task, memoryless(noise(1)), 1_000, 0, 0)
+    assert len(result.drops) > MAX_CONSECUTIVE_DROPS
+    assert result.num_env_steps == 1_000
 
 
 def raise_at_4(time: int) -> None:

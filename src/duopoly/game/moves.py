@@ -37,7 +37,7 @@ def collect(
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
-    gathered = collect_changing(
+    result = collect_changing(
         lambda num_made: world.after(state.env_steps + num_made),
         game.task,
         controller_of(game, before),
@@ -45,17 +45,17 @@ def collect(
         game.seed,
         state.round,
     )
-    if not gathered.episodes:
-        raise GameError(f"round {state.round}: every episode was dropped; {gathered.drops[-1]}")
-    env_steps = state.env_steps + gathered.num_env_steps
+    if not result.episodes:
+        raise GameError(f"round {state.round}: every episode was dropped; {result.drops[-1]}")
+    env_steps = state.env_steps + result.num_env_steps
     state = dataclasses.replace(
-        state, env_steps=env_steps, buffer=state.buffer.add(gathered.episodes)
+        state, env_steps=env_steps, buffer=state.buffer.add(result.episodes)
     )
     if state.round == 0:
         adapted = game.player.adapt(before.policy, recent_data(game, state), True)
         state = with_policy(state, adapted)
-    decisions = [one for episode in gathered.episodes for one in episode.seen]
-    seen = report.of_collection(gathered, game.task, env_steps)
+    decisions = [one for episode in result.episodes for one in episode.seen]
+    seen = report.of_collection(result, game.task, env_steps)
     return state, seen | game.player.report_actions(decisions)
 
 

@@ -50,7 +50,7 @@ METRICS: Final[Mapping[str, str]] = {
 
 def evaluate_policy(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
     """Evaluates the policy without its noise on episodes that never enter the data."""
-    gathered = evaluate_episodes(
+    result = evaluate_episodes(
         env,
         game.task,
         controller_of(game, state.players),
@@ -58,7 +58,7 @@ def evaluate_policy(game: Game, env: gym.Env[Any, Any], state: GameState) -> Met
         game.seed,
         state.round,
     )
-    return report.of_evaluation(gathered, game.task)
+    return report.of_evaluation(result, game.task)
 
 
 def measure_model_error(

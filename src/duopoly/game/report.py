@@ -15,7 +15,7 @@ from duopoly.equilibrium.policy_leader import LeaderInfo
 from duopoly.model.fit import FitInfo
 from duopoly.model.outcomes import OutcomeError
 from duopoly.types import Episode, Metrics
-from duopoly.world.interaction import Gathered
+from duopoly.world.interaction import CollectResult
 from duopoly.world.task import Task
 
 COLLECTION: Final[Mapping[str, str]] = {
@@ -28,16 +28,16 @@ COLLECTION: Final[Mapping[str, str]] = {
 }
 
 
-def of_collection(gathered: Gathered, task: Task, env_steps: int) -> Metrics:
+def of_collection(result: CollectResult, task: Task, env_steps: int) -> Metrics:
     """Summarises what the policy player met in the real world."""
-    complete = [episode for episode in gathered.episodes if episode.complete]
+    complete = [episode for episode in result.episodes if episode.complete]
     return {
         "time/total_timesteps": env_steps,
         "rollout/ep_rew_mean": _mean([episode.return_ for episode in complete]),
         "rollout/ep_len_mean": _mean([len(episode.reward) for episode in complete]),
         "rollout/success_rate": success_rate(complete, task),
         "rollout/num_episodes": len(complete),
-        "rollout/sim_divergence": len(gathered.drops),
+        "rollout/sim_divergence": len(result.drops),
     }
 
 
@@ -50,15 +50,15 @@ EVALUATION: Final[Mapping[str, str]] = {
 }
 
 
-def of_evaluation(gathered: Gathered, task: Task) -> Metrics:
+def of_evaluation(result: CollectResult, task: Task) -> Metrics:
     """Summarises the evaluation episodes."""
-    returns = [episode.return_ for episode in gathered.episodes]
+    returns = [episode.return_ for episode in result.episodes]
     return {
         "eval/mean_reward": _mean(returns),
         "eval/std_reward": float(np.std(returns)) if returns else math.nan,
-        "eval/mean_ep_length": _mean([len(episode.reward) for episode in gathered.episodes]),
-        "eval/success_rate": success_rate(gathered.episodes, task),
-        "eval/sim_divergence": len(gathered.drops),
+        "eval/mean_ep_length": _mean([len(episode.reward) for episode in result.episodes]),
+        "eval/success_rate": success_rate(result.episodes, task),
+        "eval/sim_divergence": len(result.drops),
     }
 
 

@@ -95,19 +95,19 @@ def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
     task = agent.task_now
     env = task.make(None)
     try:
-        gathered = evaluate_episodes(env, task, agent.controller, num_episodes, seed, ROUND_INDEX)
+        result = evaluate_episodes(env, task, agent.controller, num_episodes, seed, ROUND_INDEX)
     finally:
         env.close()
-    succeeded = success_rate(gathered.episodes, task)
+    succeeded = success_rate(result.episodes, task)
     return Evaluation(
         task=task.name,
         algorithm=agent.schedule.name,
         seed=seed,
         env_steps=agent.state.env_steps,
         num_episodes=num_episodes,
-        num_dropped=len(gathered.drops),
+        num_dropped=len(result.drops),
         success_rate=None if math.isnan(succeeded) else succeeded,
-        **_of_returns(gathered.episodes),
+        **_of_returns(result.episodes),
     )
 
 

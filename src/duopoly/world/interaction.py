@@ -92,7 +92,7 @@ class Step(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Drop:
+class DroppedEpisode:
     """An episode thrown away whole because the simulation stopped making sense."""
 
     seed: EpisodeSeed
@@ -106,11 +106,11 @@ class Drop:
         return f"{self.seed} dropped: {self.reason} at action {self.step}"
 
 
-class Gathered(NamedTuple):
-    """Episodes in the order played, and those dropped among them."""
+class CollectResult(NamedTuple):
+    """What was played: episodes in their order, and those dropped among them."""
 
     episodes: list[Episode]
-    drops: list[Drop]
+    drops: list[DroppedEpisode]
 
     @property
     def num_env_steps(self) -> int:
@@ -125,7 +125,7 @@ def collect(
     num_env_steps: int,
     seed: int,
     round_index: int,
-) -> Gathered:
+) -> CollectResult:
     """Plays episodes until a budget of environment steps is used; the last one is cut by it.
 
     An action held for k steps is only begun while k steps remain: up to k - 1 stay unused.
@@ -144,7 +144,7 @@ def collect_changing(
     num_env_steps: int,
     seed: int,
     round_index: int,
-) -> Gathered:
+) -> CollectResult:
     """`collect` in a world that may change from one episode to the next.
 
     ``env_after(n)`` is where an episode is played that begins after n steps of this collection.
@@ -152,15 +152,15 @@ def collect_changing(
     Raises:
         SimulatorError: as for `collect`.
     """
-    gathered = Gathered([], [])
+    result = CollectResult([], [])
     remaining = num_env_steps
     while remaining >= task.action_repeat:
-        address = _next_address(gathered, seed, "collect", round_index)
+        address = _next_address(result, seed, "collect", round_index)
         env = env_after(num_env_steps - remaining)
         outcome = run_episode(env, task, controller, address, max_env_steps=remaining)
         remaining -= outcome.num_env_steps
-        _add(gathered, outcome, task)
-    return gathered
+        _add(result, outcome, task)
+    return result
 
 
 def evaluate(
@@ -172,7 +172,7 @@ def evaluate(
     round_index: int,
     *,
     deterministic: bool = True,
-) -> Gathered:
+) -> CollectResult:
     """Plays complete episodes; a dropped one is reported and replaced by another.
 
     ``deterministic`` leaves out the noise that explores.
@@ -180,12 +180,12 @@ def evaluate(
     Raises:
         SimulatorError: as for `collect`.
     """
-    gathered = Gathered([], [])
-    while len(gathered.episodes) < num_episodes:
-        address = _next_address(gathered, seed, "evaluate", round_index)
+    result = CollectResult([], [])
+    while len(result.episodes) < num_episodes:
+        address = _next_address(result, seed, "evaluate", round_index)
         outcome = run_episode(env, task, controller, address, deterministic=deterministic)
-        _add(gathered, outcome, task)
-    return gathered
+        _add(result, outcome, task)
+    return result
 
 
 def run_episode(
@@ -196,7 +196,7 @@ def run_episode(
     max_env_steps: int | None = None,
     *,
     deterministic: bool = False,
-) -> Episode | Drop:
+) -> Episode | DroppedEpisode:
     """Plays one episode to its end or to the end of the budget.
 
     Raises:
@@ -207,7 +207,7 @@ def run_episode(
             rollout(env, task, controller, seed, max_env_steps, deterministic=deterministic)
         )
     except DivergedError as error:
-        return Drop(seed, error.reason, error.step, error.num_env_steps)
+        return DroppedEpisode(seed, error.reason, error.step, error.num_env_steps)
     return Episode(
         obs=np.array([step.obs for step in steps], dtype=np.float32),
         action=np.array([step.action for step in steps], dtype=np.float32),
@@ -339,16 +339,18 @@ def _unbelievable(obs: np.ndarray, reward: float) -> str | None:
     return None
 
 
-def _next_address(gathered: Gathered, seed: int, stream: Stream, round_index: int) -> EpisodeSeed:
-    return EpisodeSeed(seed, stream, round_index, len(gathered.episodes) + len(gathered.drops))
+def _next_address(
+    result: CollectResult, seed: int, stream: Stream, round_index: int
+) -> EpisodeSeed:
+    return EpisodeSeed(seed, stream, round_index, len(result.episodes) + len(result.drops))
 
 
-def _add(gathered: Gathered, outcome: Episode | Drop, task: Task) -> None:
+def _add(result: CollectResult, outcome: Episode | DroppedEpisode, task: Task) -> None:
     if isinstance(outcome, Episode):
-        gathered.episodes.append(outcome)
+        result.episodes.append(outcome)
         return
-    gathered.drops.append(outcome)
-    last = gathered.drops[-MAX_CONSECUTIVE_DROPS:]
+    result.drops.append(outcome)
+    last = result.drops[-MAX_CONSECUTIVE_DROPS:]
     if outcome.seed.episode - last[0].seed.episode == MAX_CONSECUTIVE_DROPS - 1:
         raise SimulatorError(
             f"{task.name}: {MAX_CONSECUTIVE_DROPS} episodes in a row were dropped; last: {outcome}"

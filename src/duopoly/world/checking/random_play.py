@@ -45,9 +45,9 @@ def play(task: Task, controllers: Sequence[Controller], num_steps: int, seed: in
         for index, controller in enumerate(controllers):
             parts = len(controllers)
             share = num_steps * (index + 1) // parts - num_steps * index // parts
-            gathered = collect(env, task, controller, share, seed, index)
-            episodes += gathered.episodes
-            num_dropped += len(gathered.drops)
+            result = collect(env, task, controller, share, seed, index)
+            episodes += result.episodes
+            num_dropped += len(result.drops)
     finally:
         env.close()
     if not episodes:
