@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from duopoly.types import Episode
     from duopoly.world.checking.check import check_task
     from duopoly.world.checking.task_report import TaskReport
-    from duopoly.world.custom import RepeatAction, make_task
+    from duopoly.world.custom import make_task
+    from duopoly.world.environments import RepeatAction
     from duopoly.world.perturb import Change, Perturbation, PerturbationError
     from duopoly.world.task import Task, TaskError
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
@@ -45,7 +46,8 @@ _HOMES = {
     "duopoly.settings": ("Settings", "SettingsError"),
     "duopoly.types": ("Episode",),
     "duopoly.world.checking.check": ("check_task",),
-    "duopoly.world.custom": ("RepeatAction", "make_task"),
+    "duopoly.world.custom": ("make_task",),
+    "duopoly.world.environments": ("RepeatAction",),
     "duopoly.world.perturb": ("Change", "Perturbation", "PerturbationError"),
     "duopoly.world.task": ("Task", "TaskError"),
     "duopoly.world.checking.task_report": ("TaskReport",),

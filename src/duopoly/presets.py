@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from duopoly.settings import Settings, override
-from duopoly.world.tasks import VARIANTS
+from duopoly.world.tasks.catalogue import CATALOGUE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,7 +235,8 @@ def preset(task_name: str, algorithm: str) -> Preset:
 
     A variant of a task starts where the task does.
     """
-    base = VARIANTS.get(task_name, task_name)
+    row = CATALOGUE.get(task_name)
+    base = row.listed_name if row else task_name
     if algorithm in METHODS and (base, algorithm) not in PRESETS:
         found = preset(base, "mal")
         return Preset(override(found.settings, METHODS[algorithm]), found.num_env_steps)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from probes import PointEnv, point_reward, point_terminated
 
-from duopoly.world.custom import RepeatAction, _read_env, make_task
+from duopoly.world.custom import _read_env, make_task
+from duopoly.world.environments import RepeatAction
 from duopoly.world.task import TaskError
 
 

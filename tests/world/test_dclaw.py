@@ -11,10 +11,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from duopoly.types import Episode
-from duopoly.world import registration
 from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
-from duopoly.world.tasks import VARIANTS, canonical_name, get_task
+from duopoly.world.tasks import canonical_name, get_task
+from duopoly.world.tasks.catalogue import CATALOGUE
 from duopoly.world.tasks.dclaw_turn import LAST_ACTION, POSE, QPOS, QVEL, TARGET_ERROR
 
 TASK = get_task("DClawTurn")
@@ -23,7 +23,7 @@ ALL = ["fixed", "random", "random_dynamics"]
 
 
 def make(variant: str = "random") -> gym.Env:
-    return gym.make(registration.DCLAW_TURN, variant=variant, disable_env_checker=True)
+    return gym.make("duopoly/DClawTurn-v0", variant=variant, disable_env_checker=True)
 
 
 def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
@@ -249,7 +249,7 @@ def test_success_is_a_small_error_at_the_end(episodes: list[Episode]) -> None:
 
 def test_the_variants_are_tasks_as_well() -> None:
     assert canonical_name("duopoly/DClawTurn-v0") == "DClawTurn"
-    names = [name for name, base in VARIANTS.items() if base == "DClawTurn"]
+    names = [row.name for row in CATALOGUE.values() if row.variant_of == "DClawTurn"]
     assert names == ["DClawTurn-fixed", "DClawTurn-random-dynamics"]
     for name, variant in zip(names, ("fixed", "random_dynamics"), strict=True):
         task = get_task(name)

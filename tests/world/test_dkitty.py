@@ -11,10 +11,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from duopoly.types import Episode
-from duopoly.world import registration
 from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
-from duopoly.world.tasks import VARIANTS, canonical_name, get_task
+from duopoly.world.tasks import canonical_name, get_task
+from duopoly.world.tasks.catalogue import CATALOGUE
 from duopoly.world.tasks.dkitty_env import (
     DESIRED,
     FACING,
@@ -35,7 +35,7 @@ ALL = ["fixed", "random", "random_dynamics"]
 
 def make(variant: str = "random", robel_quirks: bool = True) -> gym.Env:
     return gym.make(
-        registration.DKITTY_ORIENT,
+        "duopoly/DKittyOrient-v0",
         variant=variant,
         robel_quirks=robel_quirks,
         disable_env_checker=True,
@@ -205,7 +205,7 @@ def test_each_bonus_is_paid(
 
 
 def test_the_quirks_can_be_switched_off() -> None:
-    task = orient_task("plain", "random", robel_quirks=False)
+    task = orient_task(CATALOGUE["DKittyOrient"], robel_quirks=False)
     played = collect(task.make(None), task, memoryless(random_policy), 60, 0, 0).episodes
     obs, action, next_obs, reward = transitions(played)
     assert task.reward_fn is not None
@@ -316,7 +316,7 @@ def test_success_is_facing_the_target_upright_at_the_end(episodes: list[Episode]
 
 def test_the_variants_are_tasks_as_well() -> None:
     assert canonical_name("duopoly/DKittyOrient-v0") == "DKittyOrient"
-    names = [name for name, base in VARIANTS.items() if base == "DKittyOrient"]
+    names = [row.name for row in CATALOGUE.values() if row.variant_of == "DKittyOrient"]
     assert names == ["DKittyOrient-fixed", "DKittyOrient-random-dynamics"]
     for name, variant in zip(names, ("fixed", "random_dynamics"), strict=True):
         task = get_task(name)

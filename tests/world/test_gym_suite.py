@@ -13,9 +13,11 @@ from duopoly.types import Episode
 from duopoly.world.interaction import EpisodeSeed, collect, evaluate, memoryless, run_episode
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import TASK_NAMES, get_task
-from duopoly.world.tasks.pendulums import DOUBLE, POLE, TIP, place_tip
+from duopoly.world.tasks.catalogue import CATALOGUE
+from duopoly.world.tasks.pendulums import POLE, TIP, place_tip
 from duopoly.world.tasks.runners import RUNNERS, runner_task
 
+DOUBLE = "InvertedDoublePendulum-v5"
 ARMS = ("Reacher-v5", "Pusher-v5")
 SUITE = (*RUNNERS, "InvertedPendulum-v5", DOUBLE, *ARMS)
 NEVER_END = {"HalfCheetah-v5", "Swimmer-v5", *ARMS}
@@ -42,7 +44,7 @@ def test_reward_and_termination_are_those_of_the_environment(name: str) -> None:
 def test_a_runner_earns_what_gymnasium_pays_it_apart_from_contacts(
     name: str, action_repeat: int
 ) -> None:
-    held, plain = runner_task(name, action_repeat).make(None), gym.make(name)
+    held, plain = runner_task(CATALOGUE[name], action_repeat).make(None), gym.make(name)
     policy, rng = Rhythm(held.action_space.shape[0]), np.random.default_rng(0)  # pyright: ignore
     high = held.action_space.high  # pyright: ignore
     size = held.observation_space.shape[0] - 1  # pyright: ignore
@@ -71,7 +73,7 @@ def test_a_runner_earns_what_gymnasium_pays_it_apart_from_contacts(
 
 @pytest.mark.parametrize("name", sorted(FALL_SOON))
 def test_the_reward_of_a_fall_within_a_held_action_is_known_too(name: str) -> None:
-    task = runner_task(name, 5)
+    task = runner_task(CATALOGUE[name], 5)
     played = play(task, Rhythm(task.spec.action_dim), 200)
     cut = played.num_env_steps < 5
     assert cut.any()
@@ -84,7 +86,7 @@ def test_the_reward_of_a_fall_within_a_held_action_is_known_too(name: str) -> No
 @pytest.mark.parametrize("action_repeat", [0, -2, 3, 2_000])
 def test_an_action_repeat_that_does_not_divide_the_episode_is_refused(action_repeat: int) -> None:
     with pytest.raises(TaskError, match=f"^Ant-v5: action_repeat = {action_repeat}, .*1, 2, 4"):
-        runner_task("Ant-v5", action_repeat)
+        runner_task(CATALOGUE["Ant-v5"], action_repeat)
 
 
 @pytest.mark.parametrize(

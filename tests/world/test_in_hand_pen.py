@@ -13,9 +13,9 @@ from gymnasium_robotics.envs.adroit_hand.adroit_pen import AdroitHandPenEnv
 from transitions import Rhythm, disagreement, join, play, uniform
 
 from duopoly.types import Episode
-from duopoly.world.registration import IN_HAND_PEN
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import get_task
+from duopoly.world.tasks.catalogue import CATALOGUE
 from duopoly.world.tasks.in_hand_pen import (
     AXIS,
     AXIS_ERROR,
@@ -28,6 +28,7 @@ from duopoly.world.tasks.in_hand_pen import (
 )
 
 PEN = get_task("InHandPen")
+IN_HAND_PEN = "duopoly/InHandPen-v0"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ PEN = get_task("InHandPen")
 def test_reward_and_termination_are_those_of_the_environment(
     hand_velocities: bool, num_actions: tuple[int, int]
 ) -> None:
-    task = in_hand_pen_task(hand_velocities=hand_velocities)
+    task = in_hand_pen_task(CATALOGUE["InHandPen"], hand_velocities=hand_velocities)
     policies = uniform(24), Rhythm(24)
     played = join(*(play(task, p, n) for p, n in zip(policies, num_actions, strict=True)))
     reward_error, num_mismatches = disagreement(task, played)

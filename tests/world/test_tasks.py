@@ -1,21 +1,14 @@
 """Tasks against their real environments, and the environments against their sources."""
 
-# (Fakes take what the interface hands them.)
-
-import subprocess
-import sys
-
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from transitions import disagreement, play, uniform
 
-from duopoly.world import registration
 from duopoly.world.interaction import collect
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import (
-    ACTION_REPEATS,
     TASK_NAMES,
     UnknownTaskError,
     canonical_name,
@@ -61,7 +54,7 @@ def test_reacher_has_the_masses_of_its_source() -> None:
 
 
 def test_reacher_passes_gymnasiums_checker() -> None:
-    env = gym.make(registration.REACHER_7DOF)
+    env = gym.make("duopoly/Reacher7DOF-v0")
     assert env.spec is not None
     assert env.spec.max_episode_steps == 50
     check_env(env.unwrapped, skip_render_check=True)
@@ -124,15 +117,6 @@ def test_success_is_the_last_distance_or_standing_to_the_end() -> None:
     assert not pendulum.success_fn(fallen)
 
 
-def test_names_are_checked_without_loading_a_simulator() -> None:
-    code = (
-        "import sys, duopoly.world.tasks as t; t.canonical_name('Hopper-v5'); t.SUMMARIES\n"
-        "print([m for m in ('jax', 'mujoco') if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [("hopper-v5", "Hopper-v5"), ("Hoper", "Hopper-v5"), ("reacher7dof", "Reacher7DOF"),
@@ -144,11 +128,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -
 
 
 @pytest.mark.parametrize("name", [*TASK_NAMES, "duopoly/Reacher7DOF-v0"])
-def test_every_task_is_found_and_summarised(name: str) -> None:
+def test_every_task_is_found_by_its_name(name: str) -> None:
     task = get_task(name)
     assert task.name == canonical_name(name)
-    assert task.action_repeat == ACTION_REPEATS.get(task.name, 1)
     for function in (task.reward_fn, task.terminated_fn):
         assert set(function.__annotations__) == {"obs", "action", "next_obs", "return"}
-    assert len(task.summary) > 10
-    assert "\n" not in task.summary

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from duopoly.world.tasks import PERTURBATIONS, SUMMARIES
+from duopoly.world.tasks.catalogue import LISTED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +16,12 @@ def act(_: Tasks) -> None:
     from rich.table import Table
 
     table = Table("task", "what it is")
-    for name, summary in SUMMARIES.items():
-        table.add_row(name, summary)
+    for row in LISTED:
+        table.add_row(row.name, row.summary)
     Console().print(table)
     print("and any id in Gymnasium's registry with flat Box spaces, such as Pendulum-v1")
     changes = Table("task", "--perturb", "what changes while it is learned")
-    for name, perturbations in PERTURBATIONS.items():
-        for perturbation, summary in perturbations.items():
-            changes.add_row(name, perturbation, summary)
+    for row in LISTED:
+        for perturbation, summary in row.perturbations.items():
+            changes.add_row(row.name, perturbation, summary)
     Console().print(changes)

@@ -20,13 +20,8 @@ from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import Settings
 from duopoly.world.perturb import Change, PerturbationError, read_change, read_changes
-from duopoly.world.tasks import (
-    ACTION_REPEATS,
-    PERTURBATIONS,
-    canonical_name,
-    get_task,
-    is_registered,
-)
+from duopoly.world.tasks import canonical_name, get_task, is_registered
+from duopoly.world.tasks.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
@@ -127,12 +122,14 @@ def _task(typed: Typed) -> tuple[str, int]:
     if typed.flags.get("resume") and atomic.exists(run.settings):
         task_file.check_known(run)
     name = canonical_name(name)
-    return name, ACTION_REPEATS.get(name, 1)
+    row = CATALOGUE.get(name)
+    return name, row.action_repeat if row else 1
 
 
 def _changes(task: str, given: Mapping[str, Any]) -> tuple[Change, ...]:
     """The changes of the world as typed, in the order of time."""
-    known = tuple(PERTURBATIONS.get(task, ()))
+    row = CATALOGUE.get(task)
+    known = tuple(row.perturbations) if row else ()
     if file := given.get("task_file"):
         known = tuple(one.name for one in task_file.load(file, task).perturbations)
     try:

@@ -6,30 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import gymnasium as gym
-import numpy as np
 
 from duopoly.types import Episode
+from duopoly.world.environments import RepeatAction, from_registry
 from duopoly.world.task import ComputeFn, EnvFactory, RewardFn, Task, TaskError, TerminatedFn
-
-
-class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
-    """Holds each action for k environment steps and pays the sum of their rewards.
-
-    The end of the episode cuts an action short; ``info["env_steps"]`` counts the steps made.
-    """
-
-    def __init__(self, env: gym.Env[Any, Any], num_steps: int) -> None:
-        super().__init__(env)
-        self._num_steps = num_steps
-
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        total, num_made = float(reward), 1
-        while num_made < self._num_steps and not (terminated or truncated):
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
-            num_made += 1
-        return obs, total, terminated, truncated, {**info, "env_steps": num_made}
 
 
 def make_task(
@@ -94,7 +74,7 @@ def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:
             spec = gym.spec(env)
         except (gym.error.Error, ImportError, ValueError) as error:
             raise TaskError(f"{env}: {' '.join(str(error).split())}") from None
-        return functools.partial(_make_registered, env), env, spec.max_episode_steps
+        return from_registry(env), env, spec.max_episode_steps
     if isinstance(env, gym.Env) or not callable(env):
         raise TaskError(
             f"env = {env}: must be an id of Gymnasium's registry or a function that builds the "
@@ -110,10 +90,6 @@ def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:
     factory = cast(EnvFactory, env)
     known_name = getattr(factory, "__name__", "<lambda>")
     return factory, None if known_name == "<lambda>" else known_name, None
-
-
-def _make_registered(env_id: str, render_mode: str | None) -> gym.Env[Any, Any]:
-    return gym.make(env_id, render_mode=render_mode, disable_env_checker=True)
 
 
 def _make_repeating(make: EnvFactory, num_steps: int, render_mode: str | None) -> gym.Env[Any, Any]:

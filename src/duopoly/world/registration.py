@@ -12,23 +12,12 @@ Neither JAX nor MuJoCo nor Gymnasium-Robotics is loaded before an environment is
 
 import gymnasium as gym
 
-REACHER_7DOF = "duopoly/Reacher7DOF-v0"
-DCLAW_TURN = "duopoly/DClawTurn-v0"
-DKITTY_ORIENT = "duopoly/DKittyOrient-v0"
-IN_HAND_PEN = "duopoly/InHandPen-v0"
+from duopoly.world.tasks.catalogue import LISTED
 
-_ENVIRONMENTS = {
-    REACHER_7DOF: ("reacher7dof:Reacher7DOFEnv", 50),
-    DCLAW_TURN: ("dclaw_turn:DClawTurnEnv", 40),
-    DKITTY_ORIENT: ("dkitty_env:DKittyOrientEnv", 80),
-    IN_HAND_PEN: ("in_hand_pen:InHandPenEnv", 100),
-}
-"""Module and class of each, and its horizon."""
-
-for _name, (_entry_point, _horizon) in _ENVIRONMENTS.items():
-    if _name not in gym.registry:
+for _row in LISTED:
+    if _row.environment and _row.env_id not in gym.registry:
         gym.register(
-            id=_name,
-            entry_point=f"duopoly.world.tasks.{_entry_point}",
-            max_episode_steps=_horizon,
+            id=_row.env_id,
+            entry_point=f"duopoly.world.tasks.{_row.environment}",
+            max_episode_steps=_row.env_steps,
         )

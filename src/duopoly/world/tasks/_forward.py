@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from duopoly.world.environments import RepeatAction
 from duopoly.world.task import ActArray, ObsArray, RewardFn, TerminatedFn
 
 
@@ -38,7 +39,7 @@ class ForwardPay:
         return (cost - self.alive_bonus) / self.velocity_weight
 
 
-class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
+class ObserveVelocity(gym.Wrapper[Any, Any, Any, Any]):
     """Holds each action for k environment steps and appends their mean x-velocity w, in m/s.
 
     The reward of an action is the sum over its steps, each of which earns as `ForwardPay` says. A
@@ -51,7 +52,9 @@ class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any], num_steps: int, pay: ForwardPay) -> None:
-        super().__init__(env)
+        velocity = _SumVelocity(env)
+        super().__init__(RepeatAction(velocity, num_steps))
+        self._velocity = velocity
         self._num_steps = num_steps
         self._pay = pay
         inner = env.observation_space
@@ -67,23 +70,28 @@ class HoldAction(gym.Wrapper[Any, Any, Any, Any]):
         return np.append(obs, 0.0), info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        reward, velocity_sum, num_made = 0.0, 0.0, 0
-        terminated = truncated = False
-        obs, info = np.empty(0), {}
-        while num_made < self._num_steps and not (terminated or truncated):
-            obs, step_reward, terminated, truncated, info = self.env.step(action)
-            reward += float(step_reward)
-            velocity_sum += info["x_velocity"]
-            num_made += 1
-        if num_cut := self._num_steps - num_made:
-            velocity_sum += num_cut * self._pay.free_velocity(action)
-        info["env_steps"] = num_made
-        obs = np.append(obs, velocity_sum / self._num_steps)
-        return obs, reward, bool(terminated), truncated, info
+        self._velocity.total = 0.0
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        total = self._velocity.total
+        if num_cut := self._num_steps - info["env_steps"]:
+            total += num_cut * self._pay.free_velocity(action)
+        obs = np.append(obs, total / self._num_steps)
+        return obs, float(reward), bool(terminated), truncated, info
+
+
+class _SumVelocity(gym.Wrapper[Any, Any, Any, Any]):
+    """Adds up the x-velocities of steps, in m/s, until it is set back."""
+
+    total = 0.0
+
+    def step(self, action: np.ndarray) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        outcome = self.env.step(action)
+        self.total += outcome[-1]["x_velocity"]
+        return outcome
 
 
 def forward_reward(num_steps: int, pay: ForwardPay, terminated_fn: TerminatedFn) -> RewardFn:
-    """The reward of one action under `HoldAction`, with w the last component of next_obs:
+    """The reward of one action under `ObserveVelocity`, with w the last component of next_obs:
 
         k · (velocity_weight · w + h - control_cost · |a|²),
 

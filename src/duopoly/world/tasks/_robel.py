@@ -10,8 +10,9 @@ Low-Cost Robots".
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -25,6 +26,8 @@ DT = 0.1
 """Duration of an action, in s."""
 NOISE = 0.05
 """Sensor noise of ``random_dynamics``, as a share of what a joint or its speed can span."""
+
+Angle = TypeVar("Angle", float, jax.Array)
 
 _FRICTION = np.array([[0.8, 0.003, 5e-5], [1.2, 0.007, 1.5e-4]])
 """Lowest and highest sliding, torsional (m) and rolling (m) friction of ``random_dynamics``."""
@@ -101,7 +104,7 @@ def _read_angle(name: str, key: str, value: Any, limit: float) -> float:
     return angle
 
 
-def wrap(angle: float) -> float:
+def wrap(angle: Angle) -> Angle:
     """The same angle in [-π, π), in rad."""
     return (angle + math.pi) % (2.0 * math.pi) - math.pi
 

@@ -4,24 +4,13 @@ Rewards after the v5 documentation and source. Fingertips are observed as MuJoCo
 6 mm behind the joint angles, so they are learned and not computed from those.
 """
 
-import functools
-from typing import Any
-
-import gymnasium as gym
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task
-from duopoly.world.tasks import SUMMARIES
 from duopoly.world.tasks._shared import length, never_terminated
-
-REACHER = "Reacher-v5"
-PUSHER = "Pusher-v5"
-
-
-def make_arm(name: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """Gymnasium's environment of that name."""
-    return gym.make(name, render_mode=render_mode, disable_env_checker=True)
+from duopoly.world.tasks.catalogue import TaskRow
 
 
 def reacher_reward(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Array, ""]:  # noqa: ARG001
@@ -36,23 +25,27 @@ def pusher_reward(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[
     return -0.5 * near - far - 0.1 * jnp.sum(jnp.square(action))
 
 
-TASKS = {
-    REACHER: Task(
-        name=REACHER,
-        summary=SUMMARIES[REACHER],
-        make=functools.partial(make_arm, REACHER),
-        horizon=50,
+def reacher_task(row: TaskRow) -> Task:
+    """The arm that reaches."""
+    return Task(
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.name),
+        horizon=row.horizon,
         reward_fn=reacher_reward,
         terminated_fn=never_terminated,
         constant=(4, 5),
-    ),
-    PUSHER: Task(
-        name=PUSHER,
-        summary=SUMMARIES[PUSHER],
-        make=functools.partial(make_arm, PUSHER),
-        horizon=100,
+    )
+
+
+def pusher_task(row: TaskRow) -> Task:
+    """The arm that pushes."""
+    return Task(
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.name),
+        horizon=row.horizon,
         reward_fn=pusher_reward,
         terminated_fn=never_terminated,
         constant=(19, 20, 21, 22),  # the cylinder's height, and the goal
-    ),
-}
+    )

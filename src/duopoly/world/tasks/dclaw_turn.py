@@ -17,12 +17,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from duopoly.types import Episode
-from duopoly.world.registration import DCLAW_TURN
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task
-from duopoly.world.tasks import SUMMARIES
 from duopoly.world.tasks._robel import (
     FRAME_SKIP,
     NOISE,
@@ -33,9 +32,10 @@ from duopoly.world.tasks._robel import (
     read_angles,
     wrap,
 )
+from duopoly.world.tasks._shared import length, never_terminated
+from duopoly.world.tasks.catalogue import TaskRow
 
 MODEL_FILE = Path(__file__).parent / "assets" / "dclaw_turn.xml"
-HORIZON = 40
 NUM_JOINTS = 9
 POSE = np.array([0.0, -math.pi / 3, math.pi / 3] * 3)
 """Joint angles at reset, which the reward prefers ever after, in rad."""
@@ -45,7 +45,7 @@ SUCCESS_ERROR = 0.1
 """In rad."""
 
 QPOS, QVEL = slice(0, 9), slice(9, 18)
-COS, SIN, VALVE_SPEED = 18, 19, 20
+COS, SIN = 18, 19
 LAST_ACTION = slice(21, 30)
 TARGET_ERROR = 30
 
@@ -184,17 +184,7 @@ def turn_reward(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Float[Ar
     away, speeds = next_obs[QPOS] - jnp.asarray(POSE, next_obs.dtype), next_obs[QVEL]
     fast = jnp.where(jnp.abs(speeds) >= 0.5, speeds, 0.0)
     bonus = 10.0 * (error < 0.25) + 50.0 * (error < 0.1)
-    return bonus - 5.0 * error - _norm(away) - _norm(fast)
-
-
-def _norm(vector: Float[Array, " n"]) -> Float[Array, ""]:
-    # The tiny constant keeps the gradient finite at zero.
-    return jnp.sqrt(jnp.sum(jnp.square(vector)) + 1e-16)
-
-
-def never_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
-    """Only the horizon ends an episode."""
-    return jnp.zeros((), dtype=bool)
+    return bonus - 5.0 * error - length(away) - length(fast)
 
 
 def turn_complete(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> ObsArray:
@@ -204,7 +194,7 @@ def turn_complete(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> ObsArr
     valve's angle plus the target error, stays where it was.
     """
     target = jnp.arctan2(obs[SIN], obs[COS]) + obs[TARGET_ERROR]
-    cos_sin = next_obs[COS : SIN + 1] / _norm(next_obs[COS : SIN + 1])
+    cos_sin = next_obs[COS : SIN + 1] / length(next_obs[COS : SIN + 1])
     error = target - jnp.arctan2(cos_sin[1], cos_sin[0])
     return (
         next_obs.at[COS : SIN + 1]
@@ -212,7 +202,7 @@ def turn_complete(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> ObsArr
         .at[LAST_ACTION]
         .set(action)
         .at[TARGET_ERROR]
-        .set(jnp.mod(error + math.pi, 2.0 * math.pi) - math.pi)
+        .set(wrap(error))
     )
 
 
@@ -221,28 +211,16 @@ def turned(episode: Episode) -> bool:
     return bool(abs(episode.next_obs[-1, TARGET_ERROR]) < SUCCESS_ERROR)
 
 
-def turn_task(name: str, variant: str) -> Task:
+def turn_task(row: TaskRow) -> Task:
     """The task in one of the environment's variants."""
     return Task(
-        name=name,
-        summary=SUMMARIES["DClawTurn"],
-        make=lambda render_mode: gym.make(
-            DCLAW_TURN, render_mode=render_mode, variant=variant, disable_env_checker=True
-        ),
-        horizon=HORIZON,
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.env_id, {"variant": row.variant or "random"}),
+        horizon=row.horizon,
         reward_fn=turn_reward,
         terminated_fn=never_terminated,
         success_fn=turned,
         computed=(*range(LAST_ACTION.start, LAST_ACTION.stop), TARGET_ERROR),
         compute_fn=turn_complete,
     )
-
-
-TASKS = {
-    name: turn_task(name, variant)
-    for name, variant in (
-        ("DClawTurn", "random"),
-        ("DClawTurn-fixed", "fixed"),
-        ("DClawTurn-random-dynamics", "random_dynamics"),
-    )
-}

@@ -4,14 +4,14 @@ Reward and termination after ROBEL's DKittyOrient (Apache-2.0; facts only). The 
 is in `duopoly.world.tasks.dkitty_env`.
 """
 
-import gymnasium as gym
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from duopoly.types import Episode
-from duopoly.world.registration import DKITTY_ORIENT
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, RewardFn, Task
-from duopoly.world.tasks import SUMMARIES
+from duopoly.world.tasks._shared import length
+from duopoly.world.tasks.catalogue import TaskRow
 from duopoly.world.tasks.dkitty_env import (
     DESIRED,
     FACING,
@@ -26,8 +26,6 @@ from duopoly.world.tasks.dkitty_env import (
     UPRIGHT_WELL,
     angle_error,
 )
-
-HORIZON = 80
 
 Vector2 = Float[Array, "2"]
 
@@ -49,7 +47,7 @@ def orient_reward(robel_quirks: bool) -> RewardFn:
         small = (near | well) if robel_quirks else near.astype(int) + well.astype(int)
         bonus = 5.0 * small + 10.0 * ((error < SUCCESS_ERROR) & well)
         fall = 500.0 * (upright < UPRIGHT_LIMIT)
-        away = _norm(next_obs[ROOT_POS if robel_quirks else ROOT_XY])
+        away = length(next_obs[ROOT_POS if robel_quirks else ROOT_XY])
         return 20.0 * (upright - UPRIGHT_LIMIT) - fall - 4.0 * error - 4.0 * away + bonus
 
     return reward_fn
@@ -68,7 +66,7 @@ def orient_complete(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> ObsA
     """
     upright, facing = _attitude(next_obs[ROOT_EULER])
     to_target = _target(obs) - next_obs[ROOT_XY]
-    desired = to_target / _norm(to_target)
+    desired = to_target / length(to_target)
     return next_obs.at[LAST_ACTION.start :].set(
         jnp.concatenate((action, upright[None], facing, desired))
     )
@@ -99,11 +97,6 @@ def _angle(first: Vector2, second: Vector2) -> Float[Array, ""]:
     return jnp.abs(jnp.arctan2(across, jnp.dot(first, second)))
 
 
-def _norm(vector: Float[Array, " n"]) -> Float[Array, ""]:
-    # The tiny constant keeps the gradient finite at zero.
-    return jnp.sqrt(jnp.sum(jnp.square(vector)) + 1e-16)
-
-
 def faces_target(episode: Episode) -> bool:
     """Whether the robot ended upright and within 5 degrees of its target, without a fall."""
     last = episode.next_obs[-1]
@@ -111,32 +104,17 @@ def faces_target(episode: Episode) -> bool:
     return not episode.terminated and well and angle_error(last) < SUCCESS_ERROR
 
 
-def orient_task(name: str, variant: str, robel_quirks: bool = True) -> Task:
+def orient_task(row: TaskRow, *, robel_quirks: bool = True) -> Task:
     """The task in one of the environment's variants, with or without ROBEL's quirks."""
+    options = {"variant": row.variant or "random", "robel_quirks": robel_quirks}
     return Task(
-        name=name,
-        summary=SUMMARIES["DKittyOrient"],
-        make=lambda render_mode: gym.make(
-            DKITTY_ORIENT,
-            render_mode=render_mode,
-            variant=variant,
-            robel_quirks=robel_quirks,
-            disable_env_checker=True,
-        ),
-        horizon=HORIZON,
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.env_id, options),
+        horizon=row.horizon,
         reward_fn=orient_reward(robel_quirks),
         terminated_fn=orient_terminated,
         success_fn=faces_target,
         computed=tuple(range(LAST_ACTION.start, OBS_DIM)),
         compute_fn=orient_complete,
     )
-
-
-TASKS = {
-    name: orient_task(name, variant)
-    for name, variant in (
-        ("DKittyOrient", "random"),
-        ("DKittyOrient-fixed", "fixed"),
-        ("DKittyOrient-random-dynamics", "random_dynamics"),
-    )
-}

@@ -17,13 +17,12 @@ from gymnasium_robotics.envs.adroit_hand.adroit_pen import AdroitHandPenEnv
 from jaxtyping import Array, Bool, Float
 
 from duopoly.types import Episode
-from duopoly.world.registration import IN_HAND_PEN
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
-from duopoly.world.tasks import SUMMARIES
 from duopoly.world.tasks._shared import length
+from duopoly.world.tasks.catalogue import TaskRow
 
 NAME = "InHandPen"
-HORIZON = 100
 DROP_HEIGHT = 0.075
 """The pen is dropped where its centre is lower than this, in m."""
 CENTRE: Final = (0.0, -0.2, 0.25)
@@ -168,27 +167,18 @@ def held(episode: Episode) -> bool:
     return int(in_goal(episode).sum()) > SUCCESS_STEPS
 
 
-def in_hand_pen_task(*, hand_velocities: bool = True) -> Task:
+def in_hand_pen_task(row: TaskRow, *, hand_velocities: bool = True) -> Task:
     """The task, its observation with or without the hand's joint velocities.
 
     Raises:
         TaskError: ``hand_velocities`` is neither True nor False.
     """
     _check_hand_velocities(hand_velocities)
-
-    def make(render_mode: str | None) -> gym.Env[Any, Any]:
-        return gym.make(
-            IN_HAND_PEN,
-            render_mode=render_mode,
-            disable_env_checker=True,
-            hand_velocities=hand_velocities,
-        )
-
     return Task(
-        name=NAME,
-        summary=SUMMARIES[NAME],
-        make=make,
-        horizon=HORIZON,
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.env_id, {"hand_velocities": hand_velocities}),
+        horizon=row.horizon,
         reward_fn=pen_reward,
         terminated_fn=dropped,
         success_fn=held,
@@ -196,6 +186,3 @@ def in_hand_pen_task(*, hand_velocities: bool = True) -> Task:
         computed=tuple(range(POSITION_ERROR.start, AXIS_ERROR.stop)),
         compute_fn=complete,
     )
-
-
-TASKS = {NAME: in_hand_pen_task()}

@@ -13,12 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task
-from duopoly.world.tasks import SUMMARIES
 from duopoly.world.tasks._shared import never_fell
-
-SINGLE = "InvertedPendulum-v5"
-DOUBLE = "InvertedDoublePendulum-v5"
+from duopoly.world.tasks.catalogue import TaskRow
 
 POLE = 0.6
 """Length of each of the two poles, in m."""
@@ -26,11 +24,6 @@ ALIVE_BONUS = 10.0
 VELOCITIES = slice(5, 8)
 TIP = slice(9, 11)
 """Tip of the upper pole: x and height, in m."""
-
-
-def make_pendulum(render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """InvertedPendulum-v5, unchanged."""
-    return gym.make(SINGLE, render_mode=render_mode, disable_env_checker=True)
 
 
 def pendulum_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
@@ -64,11 +57,6 @@ class ObserveTip(gym.ObservationWrapper[Any, Any, Any]):
         return obs
 
 
-def make_double_pendulum(render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """InvertedDoublePendulum-v5 with the observation of `ObserveTip`."""
-    return ObserveTip(gym.make(DOUBLE, render_mode=render_mode, disable_env_checker=True))
-
-
 def double_pendulum_terminated(
     obs: ObsArray,  # noqa: ARG001
     action: ActArray,  # noqa: ARG001
@@ -99,25 +87,30 @@ def place_tip(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> ObsArray: 
     return next_obs.at[1:3].set(sin).at[3:5].set(cos).at[TIP].set(jnp.stack([x, height]))
 
 
-TASKS = {
-    SINGLE: Task(
-        name=SINGLE,
-        summary=SUMMARIES[SINGLE],
-        make=make_pendulum,
-        horizon=1_000,
+def pendulum_task(row: TaskRow) -> Task:
+    """The single pendulum, unchanged."""
+    return Task(
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.name),
+        horizon=row.horizon,
         reward_fn=pendulum_reward,
         terminated_fn=pendulum_terminated,
         success_fn=never_fell,
-    ),
-    DOUBLE: Task(
-        name=DOUBLE,
-        summary=SUMMARIES[DOUBLE],
-        make=make_double_pendulum,
-        horizon=1_000,
+    )
+
+
+def double_pendulum_task(row: TaskRow) -> Task:
+    """The double pendulum with the observation of `ObserveTip`."""
+    plain = from_registry(row.name)
+    return Task(
+        name=row.name,
+        summary=row.summary,
+        make=lambda render_mode: ObserveTip(plain(render_mode)),
+        horizon=row.horizon,
         reward_fn=double_pendulum_reward,
         terminated_fn=double_pendulum_terminated,
         success_fn=never_fell,
         computed=tuple(range(TIP.start, TIP.stop)),
         compute_fn=place_tip,
-    ),
-}
+    )

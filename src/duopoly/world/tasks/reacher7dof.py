@@ -7,10 +7,10 @@ states no success threshold: here the fingertip must end within the target's rad
 # pyright: reportAttributeAccessIssue=false
 # (MuJoCo's compiled modules carry no types.)
 
-import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gymnasium as gym
 import jax.numpy as jnp
@@ -20,18 +20,17 @@ from gymnasium.envs.mujoco import MujocoEnv
 from jaxtyping import Array, Float
 
 from duopoly.types import Episode
+from duopoly.world.environments import from_registry
 from duopoly.world.perturb import Perturbation
-from duopoly.world.registration import REACHER_7DOF
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
-from duopoly.world.tasks import PERTURBATIONS, SUMMARIES
 from duopoly.world.tasks._shared import length, never_terminated
+from duopoly.world.tasks.catalogue import TaskRow
 
 MODEL_FILE = Path(__file__).parent / "assets" / "reacher7dof.xml"
 FRAME_SKIP = 4
 """Simulation steps of 0.01 s per action."""
 DT = 0.04
 """Duration of an action, in s."""
-HORIZON = 50
 TARGET_BOX = ((-0.3, -0.2, -0.25), (0.3, 0.2, 0.25))
 """Lowest and highest corner of the box in which targets are drawn, in m."""
 FOREARM = 0.321
@@ -196,39 +195,26 @@ def reached(episode: Episode) -> bool:
     return bool(distances(episode)[-1] < SUCCESS_DISTANCE)
 
 
-def make_reacher(
-    render_mode: str | None = None, *, forearm: float = FOREARM, target_box: Any = TARGET_BOX
-) -> gym.Env[Any, Any]:
-    """The registered environment with its time limit."""
-    return gym.make(
-        REACHER_7DOF,
-        render_mode=render_mode,
-        disable_env_checker=True,
-        forearm=forearm,
-        target_box=target_box,
-    )
-
-
-PERTURBED = {
-    "forearm": functools.partial(make_reacher, forearm=LONG_FOREARM),
-    "goal": functools.partial(make_reacher, target_box=FAR_BOX),
+PERTURBED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "forearm": {"forearm": LONG_FOREARM},
+    "goal": {"target_box": FAR_BOX},
 }
-"""The worlds of Fig. 4; the paper gives no sizes, these are ours."""
+"""Options of the worlds of Fig. 4; the paper gives no sizes, these are ours."""
 
 
-TASKS = {
-    "Reacher7DOF": Task(
-        name="Reacher7DOF",
-        summary=SUMMARIES["Reacher7DOF"],
-        make=make_reacher,
-        horizon=HORIZON,
+def reacher_task(row: TaskRow) -> Task:
+    """The arm, and the worlds that it can turn into."""
+    return Task(
+        name=row.name,
+        summary=row.summary,
+        make=from_registry(row.env_id),
+        horizon=row.horizon,
         reward_fn=reacher_reward,
         terminated_fn=never_terminated,
         success_fn=reached,
         constant=tuple(range(TARGET.start, TARGET.stop)),
         perturbations=tuple(
-            Perturbation(name, PERTURBATIONS["Reacher7DOF"][name], make)
-            for name, make in PERTURBED.items()
+            Perturbation(name, row.perturbations[name], from_registry(row.env_id, options))
+            for name, options in PERTURBED.items()
         ),
     )
-}

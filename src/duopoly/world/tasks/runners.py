@@ -10,17 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-import gymnasium as gym
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError, TerminatedFn
-from duopoly.world.tasks import ACTION_REPEATS, SUMMARIES
-from duopoly.world.tasks._forward import ForwardPay, HoldAction, forward_reward
+from duopoly.world.tasks._forward import ForwardPay, ObserveVelocity, forward_reward
 from duopoly.world.tasks._shared import never_fell, never_terminated
-
-NUM_STEPS = 1_000
-"""Environment steps per episode."""
+from duopoly.world.tasks.catalogue import TaskRow
 
 
 def hopper_terminated(obs: ObsArray, action: ActArray, next_obs: ObsArray) -> Bool[Array, ""]:  # noqa: ARG001
@@ -84,39 +81,32 @@ RUNNERS: Final[Mapping[str, Runner]] = {
 }
 
 
-def runner_task(name: str, action_repeat: int | None = None) -> Task:
-    """The task of a robot of `RUNNERS`, each action held for ``action_repeat`` environment steps.
+def runner_task(row: TaskRow, action_repeat: int | None = None) -> Task:
+    """The task of a robot of `RUNNERS`, each action held for some environment steps.
 
     Args:
-        name: a key of `RUNNERS`.
-        action_repeat: must divide 1000; by default the task's own of `ACTION_REPEATS`.
+        row: that of the robot.
+        action_repeat: must divide the steps of an episode; by default the row's own.
 
     Raises:
         TaskError: another ``action_repeat``.
     """
-    repeat = ACTION_REPEATS.get(name, 1) if action_repeat is None else action_repeat
-    if repeat < 1 or NUM_STEPS % repeat:
+    repeat = row.action_repeat if action_repeat is None else action_repeat
+    if repeat < 1 or row.env_steps % repeat:
         raise TaskError(
-            f"{name}: action_repeat = {repeat}, must divide the {NUM_STEPS} steps of an episode: "
-            f"choose 1, 2, 4 or 5"
+            f"{row.name}: action_repeat = {repeat}, must divide the {row.env_steps} steps of an "
+            f"episode: choose 1, 2, 4 or 5"
         )
-    runner = RUNNERS[name]
-
-    def make(render_mode: str | None) -> gym.Env[Any, Any]:
-        env = gym.make(name, render_mode=render_mode, disable_env_checker=True, **runner.options)
-        return HoldAction(env, repeat, runner.pay)
-
+    runner = RUNNERS[row.name]
+    plain = from_registry(row.name, runner.options)
     return Task(
-        name=name,
-        summary=SUMMARIES[name],
-        make=make,
-        horizon=NUM_STEPS // repeat,
+        name=row.name,
+        summary=row.summary,
+        make=lambda render_mode: ObserveVelocity(plain(render_mode), repeat, runner.pay),
+        horizon=row.env_steps // repeat,
         action_repeat=repeat,
         reward_fn=forward_reward(repeat, runner.pay, runner.terminated_fn),
         terminated_fn=runner.terminated_fn,
         success_fn=None if runner.terminated_fn is never_terminated else never_fell,
         angles=runner.angles,
     )
-
-
-TASKS = {name: runner_task(name) for name in RUNNERS}

@@ -1,0 +1,39 @@
+"""Environments as tasks need them: built by Gymnasium, and with actions that are held."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from duopoly.world.perturb import EnvFactory
+
+
+def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
+    """What builds an environment of Gymnasium's registry, given its options."""
+    return functools.partial(_make, env_id, dict(options or {}))
+
+
+def _make(env_id: str, options: Mapping[str, Any], render_mode: str | None) -> gym.Env[Any, Any]:
+    return gym.make(env_id, render_mode=render_mode, disable_env_checker=True, **options)
+
+
+class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
+    """Holds each action for k environment steps and pays the sum of their rewards.
+
+    The end of the episode cuts an action short; ``info["env_steps"]`` counts the steps made.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], num_steps: int) -> None:
+        super().__init__(env)
+        self._num_steps = num_steps
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        total, num_made = float(reward), 1
+        while num_made < self._num_steps and not (terminated or truncated):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            num_made += 1
+        return obs, total, terminated, truncated, {**info, "env_steps": num_made}
