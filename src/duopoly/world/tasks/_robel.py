@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
+import mujoco
 import numpy as np
 from jaxtyping import Float
 
 from duopoly.world.task import TaskError
+from duopoly.world.tasks._environment import as_number, read_options
 
 VARIANTS = ("fixed", "random", "random_dynamics")
 """One goal for ever, goals drawn in every episode, and physics and sensor noise drawn as well."""
@@ -62,6 +64,11 @@ class PositionControl:
         change = self.centre + self.half_range * action - joints
         return joints + np.minimum(np.maximum(change, -reach), reach)
 
+    def act(self, model: Any, data: Any, action: Float[np.ndarray, " act"], joints: slice) -> None:
+        """Simulates one action of joints that stand at ``joints`` of the model's positions."""
+        data.ctrl[:] = self(action, data.qpos[joints])
+        mujoco.mj_step(model, data, FRAME_SKIP)
+
     def noise(self, rng: np.random.Generator) -> Float[np.ndarray, "2 act"]:
         """A draw of the sensor noise of positions (rad) and of speeds (rad/s)."""
         amplitude = np.stack((self.half_range, np.full_like(self.centre, self.max_speed)))
@@ -79,6 +86,16 @@ def check_variant(name: str, variant: str) -> None:
         raise TaskError(f"{name}: unknown variant {variant!r}; there are {known}")
 
 
+def draw_angles(variant: str, rng: np.random.Generator) -> tuple[float, float]:
+    """The angle at the start, about 0, and the desired one, about π, in rad.
+
+    Both are drawn from ±π/3 around these, but for the variant ``fixed``.
+    """
+    spread = 0.0 if variant == "fixed" else math.pi / 3
+    start, goal = rng.uniform((-spread, math.pi - spread), (spread, math.pi + spread))
+    return start, goal
+
+
 def read_angles(
     name: str, options: Mapping[str, Any] | None, limits: Mapping[str, float]
 ) -> dict[str, float]:
@@ -87,18 +104,12 @@ def read_angles(
     Raises:
         TaskError: an unknown option, or an angle that is no finite number or out of range.
     """
-    given = dict(options or {})
-    if unknown := sorted(map(str, set(given) - set(limits))):
-        known = " and ".join(map(repr, limits))
-        raise TaskError(f"{name}: unknown reset option {unknown}; there are {known}")
+    given = read_options(name, options, tuple(limits))
     return {key: _read_angle(name, key, value, limits[key]) for key, value in given.items()}
 
 
 def _read_angle(name: str, key: str, value: Any, limit: float) -> float:
-    try:
-        angle = float(value)
-    except (TypeError, ValueError, OverflowError):
-        angle = math.nan
+    angle = as_number(value)
     if not abs(angle) <= limit:
         raise TaskError(f"{name}: {key} = {value!r}, must be a number in ±{limit:g} (rad)")
     return angle

@@ -22,13 +22,16 @@ from jaxtyping import Array, Float
 from duopoly.types import Episode
 from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task
+from duopoly.world.tasks._environment import render_metadata
 from duopoly.world.tasks._robel import (
+    DT,
     FRAME_SKIP,
     NOISE,
     Nominal,
     PositionControl,
     RandomPhysics,
     check_variant,
+    draw_angles,
     read_angles,
     wrap,
 )
@@ -74,10 +77,7 @@ class DClawTurnEnv(MujocoEnv):
     are noisy. The reward is that of the observation, noisy or not.
     """
 
-    metadata = {  # noqa: RUF012
-        "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
-        "render_fps": 10,
-    }
+    metadata = render_metadata(DT)
 
     def __init__(
         self, render_mode: str | None = None, variant: str = "random", **render_options: Any
@@ -117,10 +117,7 @@ class DClawTurnEnv(MujocoEnv):
 
     def reset_model(self) -> np.ndarray:
         """Draws the episode; the simulation has just been reset."""
-        spread = 0.0 if self._variant == "fixed" else math.pi / 3
-        valve, target = self.np_random.uniform(
-            (-spread, math.pi - spread), (spread, math.pi + spread)
-        )
+        valve, target = draw_angles(self._variant, self.np_random)
         if self._variant == "random_dynamics":
             self._draw_physics()
         self._last_action[:] = 0.0
@@ -129,9 +126,7 @@ class DClawTurnEnv(MujocoEnv):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         self._last_action[:] = np.clip(action, -1.0, 1.0)
-        data = self.data
-        data.ctrl[:] = _CONTROL(self._last_action, data.qpos[:NUM_JOINTS])
-        mujoco.mj_step(self.model, data, FRAME_SKIP)
+        _CONTROL.act(self.model, self.data, self._last_action, QPOS)
         obs = self._observe()
         if self.render_mode == "human":
             self.render()

@@ -16,12 +16,15 @@ import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 
+from duopoly.world.tasks._environment import render_metadata
 from duopoly.world.tasks._robel import (
+    DT,
     FRAME_SKIP,
     Nominal,
     PositionControl,
     RandomPhysics,
     check_variant,
+    draw_angles,
     read_angles,
 )
 
@@ -74,10 +77,7 @@ class DKittyOrientEnv(MujocoEnv):
     An episode ends in a fall, at a cosine of the tilt below 0.9.
     """
 
-    metadata = {  # noqa: RUF012
-        "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
-        "render_fps": 10,
-    }
+    metadata = render_metadata(DT)
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class DKittyOrientEnv(MujocoEnv):
             **{"camera_name": "view", **render_options},
         )
         self.action_space = gym.spaces.Box(-1.0, 1.0, shape=(NUM_JOINTS,), dtype=np.float32)
-        self._spread = 0.0 if variant == "fixed" else math.pi / 3
+        self._variant = variant
         self._robel_quirks = robel_quirks
         self._nominal = Nominal(self.model)
         self._given: dict[str, float] = {}
@@ -124,8 +124,7 @@ class DKittyOrientEnv(MujocoEnv):
 
     def reset_model(self) -> np.ndarray:
         """Draws the episode; the simulation has just been reset."""
-        spread = self._spread
-        yaw, goal = self.np_random.uniform((-spread, math.pi - spread), (spread, math.pi + spread))
+        yaw, goal = draw_angles(self._variant, self.np_random)
         if self._is_rough:
             self._draw_physics()
         self._last_action[:] = 0.0
@@ -134,9 +133,7 @@ class DKittyOrientEnv(MujocoEnv):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         self._last_action[:] = np.clip(action, -1.0, 1.0)
-        data = self.data
-        data.ctrl[:] = _CONTROL(self._last_action, data.qpos[6:])
-        mujoco.mj_step(self.model, data, FRAME_SKIP)
+        _CONTROL.act(self.model, self.data, self._last_action, QPOS)
         obs = self._observe()
         if self.render_mode == "human":
             self.render()

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 from duopoly.types import Episode
 from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
+from duopoly.world.tasks._environment import read_options
 from duopoly.world.tasks._shared import length
 from duopoly.world.tasks.catalogue import TaskRow
 
@@ -107,15 +108,12 @@ class InHandPenEnv(AdroitHandPenEnv):
         return np.concatenate((obs, self.data.qvel[:NUM_JOINTS] * self.dt))
 
     def _check_reset(self, options: dict[str, Any] | None) -> None:
-        if unknown := set(options or ()) - {"initial_state_dict"}:
-            raise TaskError(
-                f"{NAME}: unknown reset option {sorted(unknown)}; there is 'initial_state_dict'"
-            )
-        if options and not self._state_space.contains(options["initial_state_dict"]):
+        given = read_options(NAME, options, ("initial_state_dict",))
+        if given and not self._state_space.contains(given["initial_state_dict"]):
             raise TaskError(
                 f"{NAME}: initial_state_dict must hold float64 arrays qpos (30), qvel (30) and "
                 f"desired_orien (4), as get_env_state() gives them; it is "
-                f"{' '.join(str(options['initial_state_dict']).split())[:80]}"
+                f"{' '.join(str(given['initial_state_dict']).split())[:80]}"
             )
 
 

@@ -23,6 +23,7 @@ from duopoly.types import Episode
 from duopoly.world.environments import from_registry
 from duopoly.world.perturb import Perturbation
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError
+from duopoly.world.tasks._environment import as_array, as_number, read_options, render_metadata
 from duopoly.world.tasks._shared import length, never_terminated
 from duopoly.world.tasks.catalogue import TaskRow
 
@@ -59,10 +60,7 @@ class Reacher7DOFEnv(MujocoEnv):
     in which targets are drawn (m, within ±10).
     """
 
-    metadata = {  # noqa: RUF012
-        "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
-        "render_fps": 25,
-    }
+    metadata = render_metadata(DT)
 
     def __init__(
         self,
@@ -141,20 +139,14 @@ def _errors(obs: np.ndarray) -> tuple[float, float]:
 
 
 def _read_forearm(forearm: Any) -> float:
-    try:
-        length_in_m = float(forearm)
-    except (TypeError, ValueError, OverflowError):
-        length_in_m = math.nan
+    length_in_m = as_number(forearm)
     if not 0.1 <= length_in_m <= 1.0:
         raise TaskError(f"Reacher7DOF: forearm = {forearm!r}, must be a number in [0.1, 1] (m)")
     return length_in_m
 
 
 def _read_box(target_box: Any) -> np.ndarray:
-    try:
-        box = np.array(target_box, dtype=np.float64)
-    except (TypeError, ValueError):
-        box = np.empty(0)
+    box = as_array(target_box)
     if box.shape != (2, 3) or not (np.abs(box) <= 10.0).all() or not (box[0] <= box[1]).all():
         raise TaskError(
             f"Reacher7DOF: target_box = {' '.join(repr(target_box).split())}, must be a lowest and "
@@ -164,17 +156,13 @@ def _read_box(target_box: Any) -> np.ndarray:
 
 
 def _read_target(options: dict[str, Any] | None) -> np.ndarray | None:
-    if not options:
+    given = read_options("Reacher7DOF", options, ("target",))
+    if not given:
         return None
-    if unknown := set(options) - {"target"}:
-        raise TaskError(f"Reacher7DOF: unknown reset option {sorted(unknown)}; there is 'target'")
-    try:
-        target = np.asarray(options["target"], dtype=np.float64)
-    except (TypeError, ValueError):
-        target = np.empty(0)
+    target = as_array(given["target"])
     if target.shape != (3,) or not np.isfinite(target).all():
         raise TaskError(
-            f"Reacher7DOF: target = {options['target']!r}, must be three finite numbers (m)"
+            f"Reacher7DOF: target = {given['target']!r}, must be three finite numbers (m)"
         )
     return target
 
