@@ -25,9 +25,6 @@ from duopoly.types import Episode, Rollouts
 from duopoly.world.interaction import evaluate as evaluate_episodes
 from duopoly.world.task import Task
 
-ROUND_INDEX: Final = 10**9 + 1
-"""A round that neither a game nor ``duopoly evaluate`` reaches, so that the episodes are new."""
-
 MAX_HORIZON: Final = 100
 """Longest open-loop prediction that is drawn, in actions."""
 
@@ -154,8 +151,8 @@ def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode]
     env = agent.task_now.make(None)
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
-        sampled = play(agent.controller, num_episodes, seed, ROUND_INDEX, deterministic=False)
-        mean = play(agent.controller, 1, seed, ROUND_INDEX + 1)
+        sampled = play(agent.controller, num_episodes, seed, stream="diagnose", deterministic=False)
+        mean = play(agent.controller, 1, seed, stream="diagnose_mean")
     finally:
         env.close()
     return sampled.episodes, mean.episodes[0]

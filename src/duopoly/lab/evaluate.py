@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -15,9 +15,6 @@ from duopoly.runs import atomic
 from duopoly.types import Episode
 from duopoly.world.interaction import evaluate as evaluate_episodes
 from duopoly.world.task import Task
-
-ROUND_INDEX: Final = 10**9
-"""A round that no game reaches, so that these episodes are none of training's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +92,7 @@ def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
     task = agent.task_now
     env = task.make(None)
     try:
-        result = evaluate_episodes(env, task, agent.controller, num_episodes, seed, ROUND_INDEX)
+        result = evaluate_episodes(env, task, agent.controller, num_episodes, seed, stream="final")
     finally:
         env.close()
     succeeded = success_rate(result.episodes, task)

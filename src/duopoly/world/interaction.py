@@ -9,7 +9,7 @@ whatever ran before it, in this process or another.
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import gymnasium as gym
 import mujoco
@@ -19,8 +19,24 @@ from jaxtyping import Float
 from duopoly.types import Acted, Controller, Episode
 from duopoly.world.task import Task
 
-Stream = Literal["collect", "evaluate", "show"]
-_STREAM_KEYS: dict[Stream, int] = {"collect": 0, "evaluate": 1, "show": 2}
+Stream = Literal["collect", "evaluate", "show", "final", "diagnose", "diagnose_mean"]
+"""What episodes are played for: a game's data, its evaluations and films; afterwards, the last
+evaluation of a policy, and the diagnosis of a model with the policy's noise and without."""
+
+_KEYS: Final = {"collect": 0, "evaluate": 1, "show": 2}
+_PLACES: Final[dict[Stream, tuple[str, int]]] = {
+    "collect": ("collect", 0),
+    "evaluate": ("evaluate", 0),
+    "show": ("show", 0),
+    "final": ("evaluate", 10**9),
+    "diagnose": ("evaluate", 10**9 + 1),
+    "diagnose_mean": ("evaluate", 10**9 + 2),
+}
+"""Where the rounds of each stream begin among a seed's episodes.
+
+What is played after a game comes where its evaluations do, at rounds that none reaches: these
+episodes are none of the game's, and the same as ever.
+"""
 
 MAX_CONSECUTIVE_DROPS = 10
 
@@ -64,16 +80,23 @@ class EpisodeSeed(NamedTuple):
     seed: int
     stream: Stream
     round_index: int
+    """Round of the game; 0 in the other streams."""
     episode: int
 
     def spawn(self) -> tuple[int, np.random.Generator]:
         """The seed of the environment's reset, and the generator of the policy's noise."""
-        key = (_STREAM_KEYS[self.stream], self.round_index, self.episode)
+        kind, round_index = self._place()
+        key = (_KEYS[kind], round_index, self.episode)
         world, noise = np.random.SeedSequence(self.seed, spawn_key=key).spawn(2)
         return int(world.generate_state(1)[0]), np.random.default_rng(noise)
 
     def __str__(self) -> str:
-        return f"episode {self.episode} ({self.stream}, round {self.round_index}, seed {self.seed})"
+        kind, round_index = self._place()
+        return f"episode {self.episode} ({kind}, round {round_index}, seed {self.seed})"
+
+    def _place(self) -> tuple[str, int]:
+        kind, first_round = _PLACES[self.stream]
+        return kind, first_round + self.round_index
 
 
 class Step(NamedTuple):
@@ -169,8 +192,9 @@ def evaluate(
     controller: Controller,
     num_episodes: int,
     seed: int,
-    round_index: int,
+    round_index: int = 0,
     *,
+    stream: Stream = "evaluate",
     deterministic: bool = True,
 ) -> CollectResult:
     """Plays complete episodes; a dropped one is reported and replaced by another.
@@ -182,7 +206,7 @@ def evaluate(
     """
     result = CollectResult([], [])
     while len(result.episodes) < num_episodes:
-        address = _next_address(result, seed, "evaluate", round_index)
+        address = _next_address(result, seed, stream, round_index)
         outcome = run_episode(env, task, controller, address, deterministic=deterministic)
         _add(result, outcome, task)
     return result
