@@ -11,7 +11,7 @@ from duopoly.world.perturb import EnvFactory
 
 
 def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
-    """What builds an environment of Gymnasium's registry, given its options."""
+    """Returns what builds an environment of Gymnasium's registry, with these options."""
     return functools.partial(_make, env_id, dict(options or {}))
 
 

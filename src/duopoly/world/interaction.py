@@ -34,8 +34,8 @@ _PLACES: Final[dict[Stream, tuple[str, int]]] = {
 }
 """Where the rounds of each stream begin among a seed's episodes.
 
-What is played after a game comes where its evaluations do, at rounds that none reaches: these
-episodes are none of the game's, and the same as ever.
+What is played after a game lies beyond its evaluations, at rounds that no game reaches, so that
+these episodes are never the game's.
 """
 
 MAX_CONSECUTIVE_DROPS = 10

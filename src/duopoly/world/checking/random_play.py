@@ -1,4 +1,4 @@
-"""Real transitions, under random actions or a policy's, to hold a task's functions against."""
+"""Real transitions under random actions or a policy, to compare a task's functions with."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -38,7 +38,7 @@ def canonical_name(name: str) -> str:
 
 
 def is_registered(name: str) -> bool:
-    """Whether a name is no task's of ours but an id in Gymnasium's registry, with its version.
+    """Whether a name is none of our tasks but an id in Gymnasium's registry, with its version.
 
     An id such as ``module:Env-v0``, for which Gymnasium would import the module, never is: names
     of tasks are read back from files.

@@ -54,7 +54,7 @@ class TaskRow:
 
     @property
     def env_id(self) -> str:
-        """Under which Gymnasium's registry has the environment of our own."""
+        """The id of our own environment in Gymnasium's registry."""
         return f"duopoly/{self.listed_name}-v0"
 
     @property
