@@ -1,11 +1,13 @@
 """Known reward and termination, held against what the real environment says under any policy."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from duopoly.world.interaction import Policy
+from duopoly.types import Episode
+from duopoly.world.interaction import Policy, collect, memoryless
 from duopoly.world.task import Task
 
 
@@ -47,6 +49,23 @@ class Played(NamedTuple):
     reward: np.ndarray
     terminated: np.ndarray
     num_env_steps: np.ndarray
+
+
+def collect_twice(task: Task, num_env_steps: int) -> list[Episode]:
+    """Episodes under independent noise, from two collections of that many environment steps."""
+
+    def play(seed: int) -> list[Episode]:
+        noise = memoryless(uniform(task.spec.action_dim))
+        return collect(task.make(None), task, noise, num_env_steps, seed, 0).episodes
+
+    with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
+        return [episode for part in pool.map(play, range(2)) for episode in part]
+
+
+def arrays(episodes: list[Episode]) -> list[np.ndarray]:
+    """Observations, actions, next observations and rewards of all steps."""
+    names = ("obs", "action", "next_obs", "reward")
+    return [np.concatenate([getattr(episode, name) for episode in episodes]) for name in names]
 
 
 def play(task: Task, policy: Policy, num_actions: int, seed: int = 0) -> Played:

@@ -1,7 +1,6 @@
 """D'Claw against ROBEL's numbers, and its task against its environment."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import jax
@@ -9,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from transitions import arrays, collect_twice
 
 from duopoly.types import Episode
-from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import canonical_name, get_task
 from duopoly.world.tasks.catalogue import CATALOGUE
@@ -26,24 +25,9 @@ def make(variant: str = "random") -> gym.Env:
     return gym.make("duopoly/DClawTurn-v0", variant=variant, disable_env_checker=True)
 
 
-def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-    return rng.uniform(-1, 1, 9)
-
-
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
-    def play(seed: int) -> list[Episode]:
-        return collect(
-            TASK.make(None), TASK, memoryless(random_policy), NUM_STEPS // 2, seed, 0
-        ).episodes
-
-    with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
-        return [episode for part in pool.map(play, range(2)) for episode in part]
-
-
-def transitions(episodes: list[Episode]) -> list[np.ndarray]:
-    names = ("obs", "action", "next_obs", "reward")
-    return [np.concatenate([getattr(episode, name) for episode in episodes]) for name in names]
+    return collect_twice(TASK, NUM_STEPS // 2)
 
 
 # Action: first six joint angles, angle and velocity of the valve, reward.
@@ -112,7 +96,7 @@ def test_it_passes_gymnasiums_checker(variant: str) -> None:
 
 
 def test_known_functions_are_those_of_the_environment(episodes: list[Episode]) -> None:
-    obs, action, next_obs, reward = transitions(episodes)
+    obs, action, next_obs, reward = arrays(episodes)
     assert len(obs) >= NUM_STEPS
     assert TASK.reward_fn is not None
     assert TASK.terminated_fn is not None
@@ -123,7 +107,7 @@ def test_known_functions_are_those_of_the_environment(episodes: list[Episode]) -
 
 
 def test_what_is_not_learned_is_completed(episodes: list[Episode]) -> None:
-    obs, action, next_obs, _ = transitions(episodes)
+    obs, action, next_obs, _ = arrays(episodes)
     assert TASK.learned == tuple(range(21))
     predicted = next_obs.copy()
     predicted[:, list(TASK.computed)] = 7.0

@@ -1,7 +1,6 @@
 """D'Kitty against ROBEL's numbers, and its task against its environment."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from transitions import arrays, collect_twice, uniform
 
 from duopoly.types import Episode
 from duopoly.world.interaction import collect, memoryless
@@ -42,24 +42,9 @@ def make(variant: str = "random", robel_quirks: bool = True) -> gym.Env:
     )
 
 
-def random_policy(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-    return rng.uniform(-1, 1, 12)
-
-
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
-    def play(seed: int) -> list[Episode]:
-        return collect(
-            TASK.make(None), TASK, memoryless(random_policy), NUM_STEPS // 2, seed, 0
-        ).episodes
-
-    with ThreadPoolExecutor(2) as pool:  # the simulator frees Python's lock
-        return [episode for part in pool.map(play, range(2)) for episode in part]
-
-
-def transitions(episodes: list[Episode]) -> list[np.ndarray]:
-    names = ("obs", "action", "next_obs", "reward")
-    return [np.concatenate([getattr(episode, name) for episode in episodes]) for name in names]
+    return collect_twice(TASK, NUM_STEPS // 2)
 
 
 # Action: position and angles of the root, upright, angle error, reward, reward without quirks.
@@ -136,7 +121,7 @@ def test_it_passes_gymnasiums_checker(variant: str) -> None:
 
 
 def test_known_functions_are_those_of_the_environment(episodes: list[Episode]) -> None:
-    obs, action, next_obs, reward = transitions(episodes)
+    obs, action, next_obs, reward = arrays(episodes)
     assert len(obs) >= NUM_STEPS
     assert TASK.reward_fn is not None
     assert TASK.terminated_fn is not None
@@ -152,7 +137,7 @@ def test_known_functions_are_those_of_the_environment(episodes: list[Episode]) -
 
 
 def test_what_is_not_learned_is_completed(episodes: list[Episode]) -> None:
-    obs, action, next_obs, _ = transitions(episodes)
+    obs, action, next_obs, _ = arrays(episodes)
     assert TASK.learned == tuple(range(36))
     assert TASK.compute_fn is not None
     predicted = next_obs.copy()
@@ -206,8 +191,8 @@ def test_each_bonus_is_paid(
 
 def test_the_quirks_can_be_switched_off() -> None:
     task = orient_task(CATALOGUE["DKittyOrient"], robel_quirks=False)
-    played = collect(task.make(None), task, memoryless(random_policy), 60, 0, 0).episodes
-    obs, action, next_obs, reward = transitions(played)
+    played = collect(task.make(None), task, memoryless(uniform(12)), 60, 0, 0).episodes
+    obs, action, next_obs, reward = arrays(played)
     assert task.reward_fn is not None
     assert TASK.reward_fn is not None
     plain, quirky = (jax.vmap(f)(obs, action, next_obs) for f in (task.reward_fn, TASK.reward_fn))
