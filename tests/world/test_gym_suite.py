@@ -147,7 +147,7 @@ def test_an_episode_is_bit_equal_whatever_ran_before(name: str) -> None:
     task = get_task(name)
     address, env = EpisodeSeed(3, "collect", 7, 1), task.make(None)
     fresh, again = (
-        run_episode(env, task, uniform(task.spec.action_dim), address, max_env_steps=40)
+        run_episode(env, task, memoryless(uniform(task.spec.action_dim)), address, max_env_steps=40)
         for env in (env, env)
     )
     assert isinstance(fresh, Episode)
