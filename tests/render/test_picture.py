@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from duopoly.cli.main import main
+from duopoly.render import frames as render
 from duopoly.render import picture
 from duopoly.world.interaction import memoryless
 from duopoly.world.task import Task
