@@ -1,5 +1,8 @@
 """Tasks against their real environments, and the environments against their sources."""
 
+import subprocess
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
