@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import UnknownTaskError, canonical_name, get_task, is_registered
 
@@ -67,7 +67,7 @@ def test_horizon_is_the_limit_of_the_registry_or_a_thousand() -> None:
     task = get_task("tests/Drift-v0")
     assert task.horizon == 7
     assert get_task("tests/Endless-v0").horizon == 1_000
-    episodes = collect(task.make(None), task, lambda: echo, 10, 0, 0).episodes
+    episodes = collect(task.make(None), task, memoryless(echo), 10, 0, 0).episodes
     assert [(len(e.obs), e.truncated, e.terminated) for e in episodes] == [
         (7, True, False),
         (3, False, False),

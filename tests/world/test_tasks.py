@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from transitions import disagreement, play, uniform
 
-from duopoly.world.interaction import collect
+from duopoly.world.interaction import collect, memoryless
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import (
     TASK_NAMES,
@@ -97,7 +97,7 @@ def test_constant_components_do_not_change_within_an_episode() -> None:
     task = get_task("Reacher7DOF")
     assert task.constant == (17, 18, 19)
     assert task.learned == tuple(range(17))
-    episodes = collect(task.make(None), task, lambda: uniform(7), 150, 0, 0).episodes
+    episodes = collect(task.make(None), task, memoryless(uniform(7)), 150, 0, 0).episodes
     goals = [episode.obs[0, TARGET] for episode in episodes]
     for episode, goal in zip(episodes, goals, strict=True):
         np.testing.assert_array_equal(episode.next_obs[:, TARGET], np.tile(goal, (50, 1)))
@@ -106,7 +106,7 @@ def test_constant_components_do_not_change_within_an_episode() -> None:
 
 def test_success_is_the_last_distance_or_standing_to_the_end() -> None:
     reacher = get_task("Reacher7DOF")
-    (episode,) = collect(reacher.make(None), reacher, lambda: uniform(7), 50, 0, 0).episodes
+    (episode,) = collect(reacher.make(None), reacher, memoryless(uniform(7)), 50, 0, 0).episodes
     assert reacher.success_fn is not None
     assert not reacher.success_fn(episode)
     episode.next_obs[-1, 14:17] = episode.next_obs[-1, 17:20] + [0.049, 0.0, 0.0]
@@ -114,7 +114,7 @@ def test_success_is_the_last_distance_or_standing_to_the_end() -> None:
     assert reacher.success_fn(episode)
 
     pendulum = get_task("InvertedPendulum-v5")
-    fallen = collect(pendulum.make(None), pendulum, lambda: uniform(1), 100, 0, 0).episodes[0]
+    fallen = collect(pendulum.make(None), pendulum, memoryless(uniform(1)), 100, 0, 0).episodes[0]
     assert fallen.terminated
     assert pendulum.success_fn is not None
     assert not pendulum.success_fn(fallen)
