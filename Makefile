@@ -18,7 +18,7 @@ train: $(STAMP) ## train PAL on the 7-DOF reacher, draw its learning curve and f
 	@$(BIN)/duopoly video $(RUN) || echo "The run in $(RUN) is complete, but without a video (see above)."
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## check format, lint and types, then run the tests
 	$(BIN)/ruff format --check .

@@ -52,7 +52,8 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     counting(fit, "measure")
     counting(improve, "estimate_advantages")
-    settings = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_size=31))
+    # Of no other test, which would have traced them already.
+    settings = override(TINY, {"model.batch_size": 31, "policy.value.batch_size": 37})
     list(play(POINT, settings, PAL, 0, num_env_steps=380))
     assert traces == {"measure": 1, "estimate_advantages": 1}
 
