@@ -12,6 +12,7 @@ from duopoly.game.play import play
 from duopoly.model import fit
 from duopoly.policy.gradient import improve
 from duopoly.schedule import MAL, PAL
+from duopoly.settings import override
 
 LEARNING = dataclasses.replace(
     TINY,
