@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from duopoly.game.state import GameError, GameState, start
     from duopoly.presets import Preset, preset
     from duopoly.schedule import SCHEDULES, Schedule
-    from duopoly.settings import Settings, SettingsError
+    from duopoly.settings import Settings, SettingsError, override
     from duopoly.types import Episode
     from duopoly.world.checking.check import check_task
     from duopoly.world.checking.task_report import TaskReport
@@ -43,7 +43,7 @@ _HOMES = {
     "duopoly.game.state": ("GameError", "GameState", "start"),
     "duopoly.presets": ("Preset", "preset"),
     "duopoly.schedule": ("SCHEDULES", "Schedule"),
-    "duopoly.settings": ("Settings", "SettingsError"),
+    "duopoly.settings": ("Settings", "SettingsError", "override"),
     "duopoly.types": ("Episode",),
     "duopoly.world.checking.check": ("check_task",),
     "duopoly.world.custom": ("make_task",),
@@ -67,6 +67,7 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "Algorithm",
     "Settings",
     "SettingsError",
+    "override",
     "Preset",
     "preset",
     "Task",

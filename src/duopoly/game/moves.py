@@ -35,6 +35,8 @@ def collect(
     collection = game.settings.collection
     planned = collection.steps_per_round if state.round else collection.initial_steps
     end_of_round = collection.initial_steps + state.round * collection.steps_per_round
+    # Up to the round's end, or the game's: more than planned where the last round left some over.
+    # At least one action, for a round must bring data; at most what the buffers are padded to.
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
     result = collect_changing(

@@ -85,18 +85,13 @@ class EpisodeSeed(NamedTuple):
 
     def spawn(self) -> tuple[int, np.random.Generator]:
         """The seed of the environment's reset, and the generator of the policy's noise."""
-        kind, round_index = self._place()
-        key = (_KEYS[kind], round_index, self.episode)
+        kind, first_round = _PLACES[self.stream]
+        key = (_KEYS[kind], first_round + self.round_index, self.episode)
         world, noise = np.random.SeedSequence(self.seed, spawn_key=key).spawn(2)
         return int(world.generate_state(1)[0]), np.random.default_rng(noise)
 
     def __str__(self) -> str:
-        kind, round_index = self._place()
-        return f"episode {self.episode} ({kind}, round {round_index}, seed {self.seed})"
-
-    def _place(self) -> tuple[str, int]:
-        kind, first_round = _PLACES[self.stream]
-        return kind, first_round + self.round_index
+        return f"episode {self.episode} ({self.stream}, round {self.round_index}, seed {self.seed})"
 
 
 class Step(NamedTuple):
