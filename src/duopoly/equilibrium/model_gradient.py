@@ -7,14 +7,14 @@ differentiating through a rollout. J is the return per step here, as in the poli
 a mean over imagined steps, with the discount inside V only.
 """
 
-import dataclasses
 from collections.abc import Callable
+from typing import Final
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from duopoly.model.imagine import Dynamics, Starts, roll_out
+from duopoly.model.imagine import Dynamics, Starts, draw_starts, imagine
 from duopoly.policy.gaussian import act_by
 from duopoly.policy.gradient.improve import PolicyState, evaluate_value
 from duopoly.policy.returns import generalised_advantages
@@ -22,6 +22,11 @@ from duopoly.settings import Settings
 from duopoly.types import Rollouts
 
 ValueFn = Callable[[Float[Array, "E B T obs"]], Float[Array, "E B T"]]
+
+IMAGINATION_READS: Final = (
+    *("imagination.horizon", "imagination.start_from_data", "leader.num_rollouts"),
+)
+"""Settings that `imagine_for_leader` reads."""
 
 
 def imagine_for_leader(
@@ -32,10 +37,11 @@ def imagine_for_leader(
     settings: Settings,
 ) -> Rollouts:
     """Imagines ``leader.num_rollouts`` rollouts per member from where policy steps start too."""
-    imagination = dataclasses.replace(
-        settings.imagination, num_rollouts=settings.leader.num_rollouts
-    )
-    return roll_out(jax.random.split(key), act_by(player.policy), dynamics, starts, imagination)
+    key_starts, key_imagine = jax.random.split(key)
+    shape = (dynamics.num_members, settings.leader.num_rollouts)
+    first = draw_starts(key_starts, starts, shape, settings.imagination.start_from_data)
+    act = act_by(player.policy)
+    return imagine(key_imagine, act, dynamics, first, settings.imagination.horizon)
 
 
 def value_of(player: PolicyState) -> ValueFn:

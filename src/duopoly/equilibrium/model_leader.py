@@ -8,7 +8,7 @@ Its curvature is taken to be the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π 
 on real data that pays each sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from duopoly.equilibrium.model_gradient import (
+    IMAGINATION_READS,
     advantages,
     imagine_for_leader,
     temporal_differences,
@@ -23,9 +24,12 @@ from duopoly.equilibrium.model_gradient import (
 )
 from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
+from duopoly.equilibrium.response import READS as RESPONSE_READS
 from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
+from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
+from duopoly.narrow import narrow
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.gaussian import kl_divergence
 from duopoly.policy.gradient.improve import PolicyState, sample_weights
@@ -35,8 +39,14 @@ from duopoly.policy.returns import normalise_advantages
 from duopoly.settings import Settings
 from duopoly.types import Rollouts, Transitions
 
+READS: Final = (
+    *IMAGINATION_READS,
+    *("policy.discount", "policy.fisher_samples", "robustness.cvar_alpha"),
+    *("leader.cg_damping", "leader.baseline_ridge", "leader.max_ratio"),
+)
+"""Settings that `model_term` reads, beside those of the response."""
 
-@eqx.filter_jit
+
 def model_term(
     key: Key[Array, ""],
     player: PolicyState,
@@ -50,6 +60,19 @@ def model_term(
     ``player`` is the follower, at its best response to ``world``, and ``on_policy`` holds what it
     did in the real world.
     """
+    reads = (*READS, *RESPONSE_READS[settings.leader.gradient])
+    return _model_term(key, player, world, starts, on_policy, narrow(settings, reads))
+
+
+@eqx.filter_jit
+def _model_term(
+    key: Key[Array, ""],
+    player: PolicyState,
+    world: LearnedWorld | RobustWorld,
+    starts: Starts,
+    on_policy: OnPolicyData,
+    settings: Settings,
+) -> tuple[MLP, LeaderInfo]:
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     discount = settings.policy.discount
     rollouts = imagine_for_leader(key_imagine, player, world, starts, settings)
@@ -111,14 +134,14 @@ class Norms(NamedTuple):
 
 
 @eqx.filter_jit
-def norms_of_gradient(term: MLP, world: LearnedWorld | RobustWorld, data: Transitions) -> Norms:
+def norms_of_gradient(term: MLP, ensemble: Ensemble, data: Transitions) -> Norms:
     """Returns ‖term‖, ‖∇_M ℓ‖ and ‖∇_M ℓ + term‖ at the model as it is."""
 
     def loss_fn(members: MLP) -> Float[Array, ""]:
-        return jnp.sum(sample_losses(world.ensemble, members, data)) / data.num_valid
+        return jnp.sum(sample_losses(ensemble, members, data)) / data.num_valid
 
     def norm(tree: MLP) -> Float[Array, ""]:
         return jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(tree)))
 
-    first = jax.grad(loss_fn)(world.ensemble.members)
+    first = jax.grad(loss_fn)(ensemble.members)
     return Norms(norm(term), norm(first), norm(jax.tree.map(jnp.add, first, term)))

@@ -10,7 +10,7 @@ move the model in the direction that raises J.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,13 +19,20 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.equilibrium.curvature import gauss_newton_product
-from duopoly.equilibrium.model_gradient import imagine_for_leader, temporal_differences, value_of
+from duopoly.equilibrium.model_gradient import (
+    IMAGINATION_READS,
+    imagine_for_leader,
+    temporal_differences,
+    value_of,
+)
 from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
+from duopoly.equilibrium.response import READS as RESPONSE_READS
 from duopoly.equilibrium.response import leader_term
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import inputs_and_targets
+from duopoly.narrow import narrow
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.gradient.improve import PolicyState, sample_weights
 from duopoly.policy.gradient.surrogate import Samples
@@ -44,7 +51,14 @@ class LeaderInfo(NamedTuple):
     """Mean cosine between the real policy gradients of disjoint parts of the data."""
 
 
-@eqx.filter_jit
+READS: Final = (
+    *IMAGINATION_READS,
+    *("policy.discount", "robustness.cvar_alpha"),
+    *("leader.num_samples", "leader.cg_damping", "leader.baseline_ridge"),
+)
+"""Settings that `policy_term` reads, beside those of the response."""
+
+
 def policy_term(
     key: Key[Array, ""],
     player: PolicyState,
@@ -59,6 +73,19 @@ def policy_term(
     measured on what it was fitted to, ``on_policy.fitted``; ``on_policy.data`` are of the policy
     whose influence is asked. Nothing weighs anything where the term failed.
     """
+    reads = (*READS, *RESPONSE_READS[settings.leader.gradient])
+    return _policy_term(key, player, world, starts, on_policy, narrow(settings, reads))
+
+
+@eqx.filter_jit
+def _policy_term(
+    key: Key[Array, ""],
+    player: PolicyState,
+    world: LearnedWorld | RobustWorld,
+    starts: Starts,
+    on_policy: OnPolicyData,
+    settings: Settings,
+) -> tuple[Samples, LeaderInfo]:
     key_imagine, key_predict, key_rows = jax.random.split(key, 3)
     rollouts = imagine_for_leader(key_imagine, player, world, starts, settings)
     weight, discount = sample_weights(rollouts, settings), settings.policy.discount

@@ -16,15 +16,15 @@ PAL and MAL are both this. In PAL x holds the weight of every real sample in the
 the model and L = J(π, M̂). In MAL x is the model, y the policy and L = ℓ(M̂, µ^π).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from duopoly.equilibrium.curvature import Product, conjugate_gradient, largest_curvature
-from duopoly.settings import LeaderSettings
+from duopoly.settings import LeaderGradient, LeaderSettings
 
 Turned = Any
 """What the leader turns: any tree of arrays."""
@@ -94,6 +94,13 @@ def unrolled_term(
     before, after = (follower_loss_fn(leader, z) for z in (best_response, y))
     rounding = 1e-3 * jnp.abs(before)  # at an exact best response the loss only rounds
     return refuse(value, jnp.full((), jnp.nan, best_response.dtype), ~(after <= before + rounding))
+
+
+READS: Final[Mapping[LeaderGradient, tuple[str, ...]]] = {
+    "implicit": ("leader.gradient", "leader.cg_iterations", "leader.max_residual"),
+    "unrolled": ("leader.gradient", "leader.unrolled_steps", "leader.unrolled_rate"),
+}
+"""Settings that `leader_term` reads, by the way they ask for."""
 
 
 def leader_term(

@@ -87,6 +87,6 @@ def model_leader_term(
         key_of_term(game, state), before.policy, world, start_states(game, state), on_policy,
         settings,
     )  # fmt: skip
-    norms = norms_of_gradient(gradient, world, on_policy.data)
+    norms = norms_of_gradient(gradient, ensemble, on_policy.data)
     penalty = None if bool(info.is_failed) else LeaderPenalty(gradient, settings.leader.cg_damping)
     return penalty, report.of_leader([info]) | report.of_leading_model(norms)

@@ -106,7 +106,10 @@ class RobustWorld(eqx.Module):
     """A learned world as the policy player plays in it: what its members disagree on counts."""
 
     world: LearnedWorld
-    settings: RobustnessSettings = eqx.field(static=True)
+    disagreement_bonus: float = eqx.field(static=True)
+    """Reward per unit of disagreement."""
+    max_disagreement: float = eqx.field(static=True)
+    """Disagreement beyond which imagination stops; 0: it never does."""
 
     @property
     def num_members(self) -> int:
@@ -127,19 +130,19 @@ class RobustWorld(eqx.Module):
         """Returns the learned world's prediction, with a bonus and an end for disagreement."""
         prediction = self.world(key, obs, action)
         spread = disagreement(self.ensemble, obs, action)
-        if self.settings.disagreement_bonus != 0.0:
-            prediction = prediction._replace(bonus=self.settings.disagreement_bonus * spread)
-        if self.settings.max_disagreement > 0.0:
-            prediction = prediction._replace(truncated=spread > self.settings.max_disagreement)
+        if self.disagreement_bonus != 0.0:
+            prediction = prediction._replace(bonus=self.disagreement_bonus * spread)
+        if self.max_disagreement > 0.0:
+            prediction = prediction._replace(truncated=spread > self.max_disagreement)
         return prediction
 
     def with_members(self, members: MLP) -> "RobustWorld":
         """Returns the world that other networks would make of it."""
-        return RobustWorld(self.world.with_members(members), self.settings)
+        return eqx.tree_at(lambda w: w.world, self, self.world.with_members(members))
 
 
 def robust_world(world: LearnedWorld, settings: RobustnessSettings) -> LearnedWorld | RobustWorld:
     """Returns the world for the policy player to improve itself in: as it is, or a robust one."""
     if settings.disagreement_bonus == 0.0 and settings.max_disagreement == 0.0:
         return world
-    return RobustWorld(world, settings)
+    return RobustWorld(world, settings.disagreement_bonus, settings.max_disagreement)

@@ -26,6 +26,7 @@ from duopoly.model.objective import (
 from duopoly.model.outcomes import LearnedOutputs, measure_outcomes
 from duopoly.model.rows import all_rows, hold_out, resample
 from duopoly.model.train_member import Networks, Progress, train_member
+from duopoly.narrow import narrow
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions, clip_action
@@ -76,7 +77,13 @@ def init_model(
     return ModelState(ensemble, jnp.zeros((), jnp.int32))
 
 
-@eqx.filter_jit
+READS: Final = (
+    *("clip_sigmas", "holdout", "patience", "proximal", "bootstrap"),
+    *("batch_size", "learning_rate"),
+)
+"""Settings of the model that a fit reads."""
+
+
 def fit_model(
     key: Key[Array, ""],
     state: ModelState,
@@ -91,6 +98,18 @@ def fit_model(
     member whose parameters or loss turn non-finite keeps those it came with. A ``penalty``
     is what a model that leads adds to its loss.
     """
+    return _fit(key, state, data, narrow(settings, READS), num_epochs, penalty)
+
+
+@eqx.filter_jit
+def _fit(
+    key: Key[Array, ""],
+    state: ModelState,
+    data: Transitions,
+    settings: ModelSettings,
+    num_epochs: int,
+    penalty: LeaderPenalty | None,
+) -> tuple[ModelState, FitInfo]:
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     training = training_data(ensemble, data)
     rows, validation = all_rows(data), None

@@ -4,16 +4,21 @@ import collections
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import TINY, PerfectPoint
+from probes import POINT, TINY, PerfectPoint
 
-from duopoly.equilibrium import gaps
-from duopoly.model import imagine
+from duopoly.equilibrium import gaps, model_leader, policy_leader, response
+from duopoly.equilibrium.on_policy import OnPolicyData
+from duopoly.game.known import known_functions
+from duopoly.model import fit, imagine
+from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import ROLL_OUT_READS, Starts
 from duopoly.narrow import narrow
 from duopoly.policy.gaussian import act_by
@@ -23,11 +28,22 @@ from duopoly.policy.planner import plan
 from duopoly.policy.planner import player as planner_player
 from duopoly.policy.planner.player import CEM, MPPI
 from duopoly.policy.player import Opponent, PolicyPlayer, Spaces
-from duopoly.settings import PlannerSettings, Settings, SettingsError
+from duopoly.settings import (
+    ImaginationSettings,
+    LeaderGradient,
+    LeaderSettings,
+    PlannerSettings,
+    RobustnessSettings,
+    Settings,
+    SettingsError,
+)
 from duopoly.types import Transitions
 
 SETTINGS = dataclasses.replace(
     TINY,
+    model=dataclasses.replace(TINY.model, holdout=0.2),
+    imagination=ImaginationSettings(num_rollouts=2, horizon=3),
+    leader=LeaderSettings(num_samples=4, num_rollouts=2, unrolled_steps=2),
     policy=dataclasses.replace(
         TINY.policy,
         planner=PlannerSettings(horizon=2, num_samples=3, num_iterations=1, num_elites=2),
@@ -38,6 +54,13 @@ NO = jnp.zeros(5, bool)
 DATA = Transitions(OBS, jnp.zeros((5, 2)), jnp.zeros(5), OBS, NO, NO, jnp.asarray(5))
 OPPONENT = Opponent(PerfectPoint(2), Starts(OBS, jnp.asarray(5), DATA))
 KEY = jax.random.key(0)
+MODEL = fit.init_model(KEY, 3, 2, (0, 1), SETTINGS.model)
+WORLD = LearnedWorld(MODEL.ensemble, known_functions(POINT))
+
+
+def traced(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what ends in a compiled function, but only as far as compiling would begin."""
+    return eqx.filter_eval_shape(function, *args)
 
 
 def improved(player: PolicyPlayer) -> Callable[[Settings], Any]:
@@ -57,7 +80,20 @@ def planned(player: PolicyPlayer) -> Callable[[Settings], Any]:
 
 def imagined(settings: Settings) -> Any:
     policy = NPG.init(KEY, Spaces(3, 2), SETTINGS).policy
-    return gaps.imagine_policy(KEY, act_by(policy), OPPONENT.world, OPPONENT.starts, settings)
+    return traced(
+        gaps.imagine_policy, KEY, act_by(policy), OPPONENT.world, OPPONENT.starts, settings
+    )
+
+
+def fitted(settings: Settings) -> Any:
+    return traced(fit.fit_model, KEY, MODEL, DATA, settings.model, 2)
+
+
+def responded(term_fn: Callable[..., Any]) -> Callable[[Settings], Any]:
+    player = NPG.init(KEY, Spaces(3, 2), SETTINGS)
+    on_policy = OnPolicyData(DATA, player.policy, DATA, jnp.asarray(1.0))
+    against = WORLD, OPPONENT.starts, on_policy
+    return lambda settings: traced(term_fn, KEY, player, *against, settings)
 
 
 def leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -94,61 +130,100 @@ def others(value: Any) -> tuple[Any, ...]:
     return ()
 
 
-COMPILED: dict[str, tuple[Callable[[Settings], Any], tuple[str, ...]]] = {
-    "npg": (improved(NPG), NPG.improve.keywords["reads"]),  # pyright: ignore
-    "trpo": (improved(TRPO), TRPO.improve.keywords["reads"]),  # pyright: ignore
-    "pg": (improved(PG), PG.improve.keywords["reads"]),  # pyright: ignore
-    "cem": (planned(CEM), CEM.controller.keywords["reads"]),  # pyright: ignore
-    "mppi": (planned(MPPI), MPPI.controller.keywords["reads"]),  # pyright: ignore
-    "imagination": (imagined, tuple(f"imagination.{name}" for name in ROLL_OUT_READS[:2])),
+class Compiled(NamedTuple):
+    """A function that ends in a compiled one."""
+
+    function: Callable[[Settings], Any]
+    reads: tuple[str, ...]
+    """The settings that the compiled one reads."""
+    narrows: ModuleType
+    """Where they are narrowed."""
+    inner: tuple[ModuleType, str] = (imagine, "imagine")
+    """What runs only while it is compiled."""
+    settings: Settings = SETTINGS
+
+
+def of_gradient(player: PolicyPlayer) -> Compiled:
+    return Compiled(improved(player), player.improve.keywords["reads"], gradient_player)  # pyright: ignore
+
+
+def of_planner(player: PolicyPlayer) -> Compiled:
+    reads = player.controller.keywords["reads"]  # pyright: ignore
+    return Compiled(planned(player), reads, planner_player, (plan, "plan_returns"))
+
+
+def of_leader(module: ModuleType, name: str, gradient: LeaderGradient) -> Compiled:
+    leader = dataclasses.replace(SETTINGS.leader, gradient=gradient)
+    return Compiled(
+        responded(getattr(module, name)),
+        (*module.READS, *response.READS[gradient]),
+        module,
+        (module, "imagine_for_leader"),
+        dataclasses.replace(SETTINGS, leader=leader),
+    )
+
+
+COMPILED = {
+    "npg": of_gradient(NPG),
+    "trpo": of_gradient(TRPO),
+    "pg": of_gradient(PG),
+    "cem": of_planner(CEM),
+    "mppi": of_planner(MPPI),
+    "imagination": Compiled(
+        imagined, tuple(f"imagination.{name}" for name in ROLL_OUT_READS[:2]), gaps
+    ),
+    "fit": Compiled(fitted, tuple(f"model.{name}" for name in fit.READS), fit, (fit, "measure")),
+    "implicit policy term": of_leader(policy_leader, "policy_term", "implicit"),
+    "unrolled policy term": of_leader(policy_leader, "policy_term", "unrolled"),
+    "implicit model term": of_leader(model_leader, "model_term", "implicit"),
+    "unrolled model term": of_leader(model_leader, "model_term", "unrolled"),
 }
-"""Functions that end in a compiled one, and the settings that it reads."""
-MODULES = {
-    **dict.fromkeys(("npg", "trpo", "pg"), gradient_player),
-    **dict.fromkeys(("cem", "mppi"), planner_player),
-    "imagination": gaps,
-}
-"""Where each narrows its settings."""
 OF_SHAPES = {"policy.planner.horizon"}
 """Settings that a compiled function meets in the shape of its arguments."""
 
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_what_is_not_read_never_compiles_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    function, reads = COMPILED[name]
+    row = COMPILED[name]
     traces: collections.Counter[str] = collections.Counter()
+    inner = getattr(*row.inner)
 
-    def counted(inner: Callable[..., Any]) -> Callable[..., Any]:
-        def count(*args: Any) -> Any:
-            traces[name] += 1  # runs while tracing only
-            return inner(*args)
+    def counted(*args: Any) -> Any:
+        traces[name] += 1  # runs while tracing only
+        return inner(*args)
 
-        return count
-
-    monkeypatch.setattr(imagine, "imagine", counted(imagine.imagine))
-    monkeypatch.setattr(plan, "plan_returns", counted(plan.plan_returns))
+    monkeypatch.setattr(*row.inner, counted)
     jax.clear_caches()
-    function(SETTINGS)
+    row.function(row.settings)
     once = traces[name]
     assert once > 0
-    for setting, _ in leaves(SETTINGS):
-        if setting not in reads and setting not in OF_SHAPES:
-            function(changed(SETTINGS, setting))
+    for setting, _ in leaves(row.settings):
+        if setting not in row.reads and setting not in OF_SHAPES:
+            row.function(changed(row.settings, setting))
             assert traces[name] == once, f"{setting} compiled it again"
 
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_every_setting_that_is_named_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    function, reads = COMPILED[name]
+    row = COMPILED[name]
     whole = narrow
-    for left_out in reads:
+    for left_out in row.reads:
         monkeypatch.setattr(
-            MODULES[name],
+            row.narrows,
             "narrow",
             lambda given, names: whole(given, tuple(n for n in names if not left_out.endswith(n))),  # noqa: B023
         )
         with pytest.raises(SettingsError, match="does not say that it reads it"):
-            function(SETTINGS)  # while it is traced
+            row.function(row.settings)  # while it is traced
+
+
+def test_a_robust_world_holds_the_settings_that_it_reads_alone() -> None:
+    bold, careful = (
+        robust_world(WORLD, RobustnessSettings(cvar_alpha=alpha, max_disagreement=0.5))
+        for alpha in (1.0, 0.5)
+    )
+    assert isinstance(bold, RobustWorld)
+    assert jax.tree.structure(bold) == jax.tree.structure(careful)
 
 
 def test_a_setting_that_is_not_named_cannot_be_used() -> None:
