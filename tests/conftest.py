@@ -1,7 +1,8 @@
 """What every test runs under: shapes and types checked at each call, no silent broadcasting.
 
-The import hook checks the annotations of every function in `duopoly`, array shapes included. It
-must be in place before the first import of the package, so no test module may be imported earlier.
+The import hook checks the annotations of every function in `duopoly`, and in the closed forms that
+it is tested against, array shapes included. It must be in place before the first import of either,
+so no test module may be imported earlier.
 """
 
 import os
@@ -24,7 +25,7 @@ import jaxtyping
 
 # An int may stand where a float is asked for, as PEP 484 has it.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-jaxtyping.install_import_hook("duopoly", CHECKER)
+jaxtyping.install_import_hook(["duopoly", "linear_quadratic"], CHECKER)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from tiny_runs import command, config, finished_run, tiny_flags  # noqa: F401  (fixtures)

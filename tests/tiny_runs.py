@@ -1,5 +1,6 @@
 """A run small enough to train in seconds, and fixtures made from it."""
 
+import csv
 import dataclasses
 import os
 import subprocess
@@ -12,6 +13,9 @@ from duopoly.runs.config import RunConfig
 from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import Settings, override
+
+ROUNDS = "time/iterations", "time/total_timesteps"
+"""Columns of time that tell no seconds."""
 
 TASK = "InvertedPendulum-v5"
 
@@ -41,6 +45,14 @@ TINY = override(
         "evaluation.gap_steps": 0,
     },
 )
+
+
+def rows_of(run: RunDirectory) -> list[dict[str, str]]:
+    """The table without the seconds: only those differ between two runs of the same seed."""
+    with run.progress.open() as file:
+        rows = list(csv.DictReader(file))
+    is_clock = lambda name: name.startswith("time/") and name not in ROUNDS  # noqa: E731
+    return [{name: cell for name, cell in row.items() if not is_clock(name)} for row in rows]
 
 
 @pytest.fixture(scope="session")

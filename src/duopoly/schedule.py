@@ -6,13 +6,12 @@ Pure Python on purpose: the command line checks a schedule against the settings 
 import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from duopoly.policy.catalogue import PLAYERS
 from duopoly.settings import Degree, Settings, SettingsError
 
 AlgorithmName = Literal["pal", "mal", "gda", "br", "pets", "metrpo", "slbo"]
-ALGORITHMS: Final[tuple[str, ...]] = get_args(AlgorithmName)
 
 
 class Move(enum.Enum):

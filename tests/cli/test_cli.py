@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,7 +17,7 @@ from duopoly.cli.parsing import parse
 from duopoly.cli.train import Train
 from duopoly.lab.curves import COLOURS
 from duopoly.presets import preset
-from duopoly.schedule import ALGORITHMS, SCHEDULES
+from duopoly.schedule import SCHEDULES, AlgorithmName
 
 LONG = "x" * 300
 MISTAKES = {
@@ -236,7 +237,7 @@ def test_a_run_without_evaluations_ends_without_a_picture(tmp_path, monkeypatch,
 
 
 def test_the_algorithms_are_the_same_everywhere():
-    assert set(ALGORITHMS) == set(SCHEDULES) == set(COLOURS)
+    assert set(get_args(AlgorithmName)) == set(SCHEDULES) == set(COLOURS)
 
 
 def test_every_kind_of_flag_is_understood():

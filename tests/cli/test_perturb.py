@@ -1,16 +1,15 @@
 """A run whose world changes goes on after any stop as if nothing had happened."""
 
-import csv
 import dataclasses
 
 import numpy as np
 import pytest
+from tiny_runs import rows_of
 
 from duopoly.runs.checkpoint import load_newest
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
 from duopoly.runs.launch import train_in
-from duopoly.runs.metrics import is_clock
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
 
@@ -25,9 +24,7 @@ def changing(config) -> RunConfig:
 def numbers(run: RunDirectory) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
     found = load_newest(run.checkpoints, run.read_config())
     assert found is not None
-    with run.progress.open() as file:
-        rows = [{k: v for k, v in row.items() if not is_clock(k)} for row in csv.DictReader(file)]
-    return {**found.groups["players"], **found.groups["buffer"]}, rows
+    return {**found.groups["players"], **found.groups["buffer"]}, rows_of(run)
 
 
 def test_stopped_before_and_after_the_changes_is_as_never_stopped(changing, tmp_path):

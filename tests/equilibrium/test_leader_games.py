@@ -14,14 +14,13 @@ from duopoly.agent import Algorithm
 from duopoly.cli.parsing import parse
 from duopoly.game.leader import model_leader_term, on_policy_data
 from duopoly.game.play import Round, play
-from duopoly.game.report import Metrics
 from duopoly.game.state import Game, GameState, start
 from duopoly.model.fit import fit_model, init_model
 from duopoly.model.objective import LeaderPenalty
 from duopoly.runs.snapshot import restore, snapshot
 from duopoly.schedule import BR, GDA, MAL, PAL, Leader, Schedule
 from duopoly.settings import Improver, LeaderSettings, Settings, SettingsError
-from duopoly.types import Transitions
+from duopoly.types import Metrics, Transitions
 
 LEADER = LeaderSettings(num_samples=100, num_rollouts=4, unrolled_steps=3)
 

@@ -37,8 +37,8 @@ from duopoly.model.imagine import Starts, imagine
 from duopoly.networks import MLP, Normaliser
 from duopoly.policy.gaussian import log_prob
 from duopoly.policy.gradient.improve import PolicyState
-from duopoly.policy.gradient.natural_gradient import flatten_policy
 from duopoly.policy.gradient.player import NPG
+from duopoly.policy.gradient.step import flatten_policy
 from duopoly.policy.player import Spaces
 from duopoly.settings import (
     ImaginationSettings,

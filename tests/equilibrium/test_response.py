@@ -16,7 +16,6 @@ from duopoly.equilibrium.curvature import (
     Product,
     conjugate_gradient,
     gauss_newton_product,
-    hessian_product,
 )
 from duopoly.equilibrium.response import Term, implicit_term, leader_term, unrolled_term
 from duopoly.settings import LeaderSettings
@@ -28,6 +27,11 @@ EXACT = LeaderSettings(gradient="implicit", cg_iterations=60, cg_damping=0.0, ma
 def double_precision() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
+
+
+def hessian_product(loss_fn: Callable[[jax.Array], jax.Array], at: jax.Array) -> Product:
+    """v ↦ ∇²loss v, forward over reverse."""
+    return lambda vector: jax.jvp(jax.grad(loss_fn), (at,), (vector,))[1]
 
 
 def differences(loss: Callable[[np.ndarray], float], at: np.ndarray, h: float = 1e-5) -> np.ndarray:

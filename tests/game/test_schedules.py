@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import get_args
 
 import jax
 import numpy as np
@@ -20,7 +21,6 @@ from duopoly.policy.gradient.improve import PolicyState, renew_inputs
 from duopoly.policy.gradient.player import NPG
 from duopoly.policy.player import Opponent
 from duopoly.schedule import (
-    ALGORITHMS,
     BR,
     GDA,
     MAL,
@@ -29,6 +29,7 @@ from duopoly.schedule import (
     PETS,
     SCHEDULES,
     SLBO,
+    AlgorithmName,
     Memory,
     Move,
     Schedule,
@@ -153,7 +154,7 @@ def test_efforts_and_leaders_are_those_of_the_paper() -> None:
         "pal": (Degree.CONSERVATIVE, Degree.CONVERGENCE, "policy"),
         "mal": (Degree.CONVERGENCE, Degree.CONSERVATIVE, "model"),
     }
-    assert set(ALGORITHMS) == set(SCHEDULES)
+    assert set(get_args(AlgorithmName)) == set(SCHEDULES)
 
 
 def test_earlier_methods_are_points_of_the_same_space() -> None:

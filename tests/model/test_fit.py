@@ -13,10 +13,10 @@ from duopoly.model.fit import (
     ModelState,
     fit_model,
     init_model,
-    inputs_and_targets,
     prediction_error,
-    squared_error,
 )
+from duopoly.model.loss import squared_error
+from duopoly.model.objective import inputs_and_targets
 from duopoly.model.rows import hold_out
 from duopoly.networks import Normaliser
 from duopoly.settings import ModelSettings

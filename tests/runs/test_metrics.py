@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from duopoly.runs.errors import DamageError, UsageError
-from duopoly.runs.metrics import EventFile, ProgressTable, is_clock, read_progress
+from duopoly.runs.metrics import EventFile, ProgressTable, read_progress
 
 ROWS = [
     {
@@ -91,14 +91,6 @@ def test_a_full_disk_is_told(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DamageError, match=r"progress.csv \(\d+ bytes needed\): No space left"):
         table.append(ROWS[0])
-
-
-def test_only_seconds_are_the_clocks():
-    assert is_clock("time/time_elapsed")
-    assert is_clock("time/fit_s")
-    assert not is_clock("time/total_timesteps")
-    assert not is_clock("time/iterations")
-    assert not is_clock("eval/mean_reward")
 
 
 def read_events(path):

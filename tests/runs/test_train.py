@@ -1,6 +1,5 @@
 """Whatever kills a run, it goes on as if nothing had happened."""
 
-import csv
 import dataclasses
 import gc
 import hashlib
@@ -18,13 +17,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiny_runs import rows_of
 
 from duopoly.game.play import Round
 from duopoly.runs import atomic, train
 from duopoly.runs.checkpoint import load_newest
 from duopoly.runs.errors import DamageError
 from duopoly.runs.launch import train_in
-from duopoly.runs.metrics import is_clock, read_progress
+from duopoly.runs.metrics import read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import Stopped
 
@@ -38,9 +38,7 @@ def fingerprint(run: RunDirectory) -> tuple[object, object]:
         for group, arrays in found.groups.items()
         for name, array in arrays.items()
     }
-    with run.progress.open() as file:
-        rows = [{k: v for k, v in row.items() if not is_clock(k)} for row in csv.DictReader(file)]
-    return (found.round, found.env_steps, sums), rows
+    return (found.round, found.env_steps, sums), rows_of(run)
 
 
 def status_of(run: RunDirectory) -> dict[str, object]:

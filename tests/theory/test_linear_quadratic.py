@@ -5,9 +5,11 @@ import functools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import linear_quadratic as lq
 import numpy as np
 import pytest
 from jaxtyping import Array
+from linear_quadratic import LinearPolicy, LinearWorld
 
 from duopoly.model.ensemble import Ensemble, predict
 from duopoly.model.fit import ModelState, fit_model
@@ -17,8 +19,6 @@ from duopoly.policy.gaussian import GaussianPolicy, sample
 from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
 from duopoly.settings import ModelSettings, PolicySettings
-from duopoly.theory import linear_quadratic as lq
-from duopoly.theory.linear_quadratic import LinearPolicy, LinearWorld
 from duopoly.types import Prediction, Transitions
 
 WORLD = LinearWorld(

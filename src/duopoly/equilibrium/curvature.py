@@ -1,4 +1,4 @@
-"""Curvature without matrices: products with a Hessian, and solving with them."""
+"""Curvature without matrices: products with it, and solving with them."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -21,17 +21,6 @@ class Solve(NamedTuple):
     """‖A x − b‖ / ‖b‖ at the end, computed anew."""
     is_failed: Bool[Array, ""]
     """Whether a number was not finite, the curvature negative or the residual too large."""
-
-
-def hessian_product(
-    loss_fn: Callable[[Float[Array, " P"]], Float[Array, ""]], at: Float[Array, " P"]
-) -> Product:
-    """Returns v ↦ ∇²loss v, forward over reverse."""
-
-    def product(vector: Float[Array, " P"]) -> Float[Array, " P"]:
-        return jax.jvp(jax.grad(loss_fn), (at,), (vector,))[1]
-
-    return product
 
 
 def gauss_newton_product(

@@ -33,7 +33,8 @@ from duopoly.narrow import narrow
 from duopoly.networks import MLP, random_batches
 from duopoly.policy.gaussian import kl_divergence
 from duopoly.policy.gradient.improve import PolicyState, sample_weights
-from duopoly.policy.gradient.natural_gradient import fisher_vector_product, flatten_policy
+from duopoly.policy.gradient.natural_gradient import fisher_vector_product
+from duopoly.policy.gradient.step import flatten_policy
 from duopoly.policy.gradient.surrogate import Samples, log_probs, surrogate
 from duopoly.policy.returns import normalise_advantages
 from duopoly.settings import Settings

@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.model.ensemble import Ensemble, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
-from duopoly.model.loss import squared_error as squared_error
 from duopoly.model.objective import (
     LeaderPenalty,
     inputs_and_targets,

@@ -24,11 +24,6 @@ ELAPSED = "time/time_elapsed"
 FPS = "time/fps"
 
 
-def is_clock(tag: str) -> bool:
-    """Whether a column tells seconds: only those differ between two runs of the same seed."""
-    return tag.startswith("time/") and tag not in (ROUND, STEPS)
-
-
 class ProgressTable:
     """One row per round under a fixed header; numbers are written so that they read back exactly.
 
