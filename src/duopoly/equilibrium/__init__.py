@@ -1,1 +1,1 @@
-"""What the game tells: how far it is from an equilibrium, and the gradient of a leader."""
+"""How far the game is from an equilibrium, and the gradient of a leader (Eq. 11)."""

@@ -1,4 +1,4 @@
-"""Curvature without matrices: products with it, and solving with them."""
+"""Curvature without matrices: Gauss-Newton products, and solving with them."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple

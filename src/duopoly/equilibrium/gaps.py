@@ -1,6 +1,6 @@
-"""The gaps of an approximate equilibrium: of ε_π a lower bound, and J(π, M̂) − J(π, M) (Eq. 5).
+"""A lower bound of ε_π, and J(π, M̂), to be compared with J(π, M) (Eq. 5).
 
-ε_M, the model's error on the policy's own data before it fits them, falls off in the fit itself.
+ε_M, the model's error on the policy's own data, is `model.fit.prediction_error` before the fit.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ def imagine_policy(
     starts: Starts,
     settings: Settings,
 ) -> Rollouts:
-    """Rolls a policy in the model from first states, as often as a policy step does."""
+    """Rolls a policy out in the model from initial states, as often as a policy step does."""
     imagination = dataclasses.replace(settings.imagination, start_from_data=0.0)
     return _roll_out(key, act, dynamics, starts, narrow(imagination, ROLL_OUT_READS))
 

@@ -1,4 +1,4 @@
-"""What the policy's return owes to the model, one predicted step at a time.
+"""The gradient of the policy's return with respect to the model, step by predicted step.
 
     δ_t(M) = r(s_t, a_t, s'_M) + γ V(s'_M) − V(s_t),   s'_M the model's prediction for (s_t, a_t)
 
@@ -61,7 +61,7 @@ def temporal_differences(
     The derivative of whether a step terminates is left out: it is zero wherever it exists.
     """
     valid = rollouts.valid[..., None]
-    # Where a rollout has ended, its first step stands in: reward and model may be undefined there.
+    # Padding is replaced by a rollout's first step: reward and model may be undefined there.
     obs = jnp.where(valid, rollouts.obs, rollouts.obs[:, :, :1])
     action = jnp.where(valid, rollouts.action, rollouts.action[:, :, :1])
 

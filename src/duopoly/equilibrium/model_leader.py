@@ -2,10 +2,10 @@
 
     min_M ℓ(M, µ^{π(M)}),   π(M) = argmin_π −J(π, M)/s + KL(π̂ ‖ π)
 
-The second line is the follower's loss near its best response π̂: it follows a change of the model
-as far as a KL divergence allows that costs s, the standard deviation of its advantages, per nat.
-Its curvature is taken to be the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, ∇_π ℓ a policy gradient
-on real data that pays each sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
+The second expression is the follower's loss near its best response π̂: moving away from π̂ costs s
+per nat of KL divergence, with s the standard deviation of the follower's advantages. The curvature
+of that loss is taken to be the Fisher matrix F. With w = (F + λ)⁻¹ ∇_π ℓ, where ∇_π ℓ is the policy
+gradient on real data whose reward is each sample's loss, the term is ∂_M ⟨∇_π J(π̂, M), w⟩ / s.
 """
 
 from typing import Final, NamedTuple
@@ -115,7 +115,7 @@ def imagined_samples(
     advantage: Float[Array, "E B T"],
     weight: Float[Array, "E B T"],
 ) -> Samples:
-    """Returns the imagined steps of a policy with what each of them was worth."""
+    """Returns the imagined steps of a policy as samples with their advantages."""
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollouts)
     return Samples(
         obs=flat.obs,

@@ -18,13 +18,13 @@ class OnPolicyData(NamedTuple):
     """Real transitions of one policy, as a leader's gradient needs them."""
 
     data: Transitions
-    """What the policy met, in the order in which it happened."""
+    """What the policy collected, in order."""
     policy: GaussianPolicy
     """The policy that took them."""
     fitted: Transitions
     """All that the model was fitted to."""
     share: Float[Array, ""]
-    """How much of that is of this policy."""
+    """Share of those that this policy collected."""
 
 
 def centred_returns_to_go(
@@ -74,8 +74,8 @@ def fold_cosine(
 ) -> Float[Array, ""]:
     """Returns the mean cosine between the surrogate's gradients on disjoint parts of the data.
 
-    Near 1 where every part tells the same direction, near 0 where each tells noise; NaN where
-    fewer than two parts tell anything.
+    Near 1 where all parts agree, near 0 where each is noise; NaN where fewer than two have a
+    gradient.
     """
     theta, rebuild = flatten_policy(policy)
     parts = folds(first)

@@ -70,8 +70,8 @@ def policy_term(
     """Returns the real samples whose surrogate's gradient is the implicit term.
 
     In units of return per step, like that of J(π, M̂) itself. The curvature of the model's loss is
-    measured on what it was fitted to, ``on_policy.fitted``; ``on_policy.data`` are of the policy
-    whose influence is asked. Nothing weighs anything where the term failed.
+    measured on what it was fitted to, ``on_policy.fitted``; ``on_policy.data`` were collected by
+    the policy that leads. All weights are zero where the term failed.
     """
     reads = (*READS, *RESPONSE_READS[settings.leader.gradient])
     return _policy_term(key, player, world, starts, on_policy, narrow(settings, reads))
@@ -118,7 +118,7 @@ def _policy_term(
 
 
 class ModelLoss(NamedTuple):
-    """ℓ(M) = of_outputs(outputs(M)), split where its curvature is."""
+    """ℓ(M) = of_outputs(outputs(M)), split as Gauss-Newton products need it."""
 
     outputs: Callable[[Float[Array, " P"]], Float[Array, "E N learned"]]
     of_outputs: Callable[[Float[Array, "E N learned"]], Float[Array, ""]]

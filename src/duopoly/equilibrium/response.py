@@ -1,9 +1,9 @@
-"""The leader's total derivative (Eq. 11), for any two players and whatever their parameters are.
+"""The leader's total derivative (Eq. 11), for any two players and any parameters.
 
     dL/dx = ∂L/∂x + (dy*/dx)ᵀ ∂L/∂y          y*(x) = argmin_y f(x, y)
 
-x is what the leader turns, y the follower's parameters, L and f what each of them minimises or,
-L, maximises. The second part, the implicit term, in two ways:
+x are the leader's variables, y the follower's parameters. The follower minimises f; the leader
+minimises or maximises L. The second part, the implicit term, in two ways:
 
     implicit   −∂_x ⟨∇_y f(x, y*), v⟩,   v = (∇²_y f)⁻¹ ∂L/∂y      (implicit function theorem)
     unrolled    ∂_x L(y_K(x)),   y_{k+1} = y_k − η ∇_y f(x, y_k),   y_0 = y* held fixed
@@ -27,7 +27,7 @@ from duopoly.equilibrium.curvature import Product, conjugate_gradient, largest_c
 from duopoly.settings import LeaderGradient, LeaderSettings
 
 Turned = Any
-"""What the leader turns: any tree of arrays."""
+"""The leader's variables: any tree of arrays."""
 
 FollowerLossFn = Callable[[Turned, Float[Array, " P"]], Float[Array, ""]]
 LeaderLossFn = Callable[[Float[Array, " P"]], Float[Array, ""]]
@@ -123,7 +123,7 @@ def leader_term(
 
 
 def refuse(value: Turned, residual: Float[Array, ""], is_failed: Bool[Array, ""]) -> Term:
-    """Puts zero for a term that failed or is not finite."""
+    """Replaces a term that failed or is not finite by zero."""
     finite = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(value)])
     is_failed = is_failed | ~jnp.all(finite)
     kept = jax.tree.map(lambda x: jnp.where(is_failed, jnp.zeros_like(x), x), value)

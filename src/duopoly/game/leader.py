@@ -51,7 +51,7 @@ class PolicyLeader(NamedTuple):
     term_fn: LeaderFn
 
     def report(self, terms: Sequence[LeaderInfo], policy: GaussianPolicy) -> Metrics:
-        """Summarises a round's implicit terms, and what its steps left of the data."""
+        """Summarises a round's implicit terms, and the effective sample size after its steps."""
         left = effective_sample_size(self.on_policy, policy)
         return report.of_leader(terms) | {"leader/effective_sample_size": float(left)}
 

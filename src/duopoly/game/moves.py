@@ -1,7 +1,7 @@
 """The moves of a round: collect in the real world, fit the model, improve the policy.
 
 Each takes the players as they were ``before`` its stage and the state so far, and returns the state
-with its own part renewed, and what was seen.
+with its own part updated, and metrics.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ from duopoly.world.interaction import collect_changing
 def collect(
     game: Game, world: World, before: Players, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
-    """Lets the policy act in the real world, and remembers what happened.
+    """Lets the policy act in the real world, and adds the episodes to the buffer.
 
-    Rounds end at fixed counts of steps: what one could not use of an action's repeats, the next one
-    gets. The first collection tells the policy player in which units to see the world.
+    Rounds end at fixed counts of steps: steps that are too few for an action's repeats are left to
+    the next round. The first collection sets how the policy player normalises its inputs.
     """
     collection = game.settings.collection
     planned = collection.steps_per_round if state.round else collection.initial_steps
@@ -88,7 +88,7 @@ def improve(
 ) -> tuple[GameState, Metrics]:
     """Lets the policy player improve in the model.
 
-    Before that it gets used to the units of the latest data, and stays the same function.
+    Before that its inputs are normalised by the latest data; it stays the same function.
     """
     player, settings = game.player, game.settings
     world, starts = practice_world(game, before), start_states(game, state)
@@ -109,9 +109,9 @@ def improve(
 
 
 def objective_elsewhere(game: Game, before: Players, state: GameState, starts: Starts) -> Metrics:
-    """Returns J(π, M̂) where the policy player's own imagination does not tell it.
+    """Returns J(π, M̂) where the policy player's own rollouts do not measure it.
 
-    Because that starts amid the data, or ends where the members disagree.
+    They start at any recent observation, or end where the members disagree.
     """
     settings, act_fn = game.settings, game.player.act_fn
     is_told = (

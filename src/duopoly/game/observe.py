@@ -64,7 +64,7 @@ def evaluate_policy(game: Game, env: gym.Env[Any, Any], state: GameState) -> Met
 def measure_model_error(
     key: Key[Array, ""], game: Game, before: Players, state: GameState
 ) -> Metrics:
-    """Confronts the model with what its policy has just met, before it fits that.
+    """Measures the model on what its policy has just collected, before it fits that.
 
     The model is the one in which the policy that collected was chosen.
     """

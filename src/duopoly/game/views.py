@@ -43,7 +43,7 @@ def start_states(game: Game, state: GameState) -> Starts:
 
 
 def learned_world(game: Game, players: Players) -> LearnedWorld:
-    """Returns what the model player says of the world; what a policy player adds is left out."""
+    """Returns the model player's world, without what a policy player adds to it."""
     known = known_functions(game.task, game.settings.model)
     return LearnedWorld(players.model.ensemble, known)
 

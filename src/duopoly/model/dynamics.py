@@ -1,7 +1,7 @@
 """The learned world: the ensemble's predictions, completed by what is known without learning.
 
-Whoever observes the game sees this world. The policy player may make more of it (Eq. 17): a
-`RobustWorld`, in which disagreement of the members earns a bonus, or ends imagination.
+The game is observed in this world. The policy player may improve in a variant of it (Eq. 17): a
+`RobustWorld`, in which disagreement of the members earns a bonus or ends a rollout.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ class KnownFunctions:
     """Functions of the task that need not be learned."""
 
     reward_fn: OneStepFn | None
-    """None: the ensemble has learned it, among its outcomes."""
+    """None: the ensemble learns it."""
     terminated_fn: OneStepFn | None
-    """None: likewise."""
+    """None: the ensemble learns it."""
     compute_fn: OneStepFn | None
     """Returns next_obs with the components that follow from the others filled in."""
     to_env_units: Callable[[Array], Array]
@@ -37,7 +37,7 @@ class KnownFunctions:
 
 
 class LearnedWorld(eqx.Module):
-    """What the model player says of the world: one world per ensemble member."""
+    """The model player's simulator: one world per ensemble member."""
 
     ensemble: Ensemble
     known: KnownFunctions = eqx.field(static=True)
@@ -80,7 +80,7 @@ class LearnedWorld(eqx.Module):
         return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
 
     def with_members(self, members: MLP) -> "LearnedWorld":
-        """Returns the world that other networks would make of it."""
+        """Returns the same world with other dynamics networks."""
         return eqx.tree_at(lambda w: w.ensemble.members, self, members)
 
     def _complete(
@@ -89,7 +89,7 @@ class LearnedWorld(eqx.Module):
         action: Float[Array, " act"],
         next_obs: Float[Array, " obs"],
     ) -> tuple[Float[Array, " obs"], Float[Array, ""], Bool[Array, ""]]:
-        """Completes one prediction by what is known; the rest earns nothing and never ends."""
+        """Completes one prediction by the known functions; without one, reward 0 and no end."""
         known = self.known
         action = known.to_env_units(action)
         if known.compute_fn is not None:
@@ -103,7 +103,7 @@ class LearnedWorld(eqx.Module):
 
 
 class RobustWorld(eqx.Module):
-    """A learned world as the policy player plays in it: what its members disagree on counts."""
+    """A learned world in which the members' disagreement earns a bonus or ends a rollout."""
 
     world: LearnedWorld
     disagreement_bonus: float = eqx.field(static=True)
@@ -118,7 +118,7 @@ class RobustWorld(eqx.Module):
 
     @property
     def ensemble(self) -> Ensemble:
-        """Of the learned world."""
+        """That of the learned world."""
         return self.world.ensemble
 
     def __call__(
@@ -137,12 +137,12 @@ class RobustWorld(eqx.Module):
         return prediction
 
     def with_members(self, members: MLP) -> "RobustWorld":
-        """Returns the world that other networks would make of it."""
+        """Returns the same world with other dynamics networks."""
         return eqx.tree_at(lambda w: w.world, self, self.world.with_members(members))
 
 
 def robust_world(world: LearnedWorld, settings: RobustnessSettings) -> LearnedWorld | RobustWorld:
-    """Returns the world for the policy player to improve itself in: as it is, or a robust one."""
+    """Returns the world in which the policy player improves: as it is, or a robust one."""
     if settings.disagreement_bonus == 0.0 and settings.max_disagreement == 0.0:
         return world
     return RobustWorld(world, settings.disagreement_bonus, settings.max_disagreement)

@@ -19,7 +19,7 @@ from duopoly.settings import ModelSettings
 from duopoly.types import clip_action
 
 OUTCOMES: Final = 2**32 - 1
-"""Folded into the key of the members: far from the numbers that splitting it counts."""
+"""Folded into the members' key for the outcome networks: no split counts that high."""
 
 
 class Ensemble(eqx.Module):
@@ -57,7 +57,7 @@ def init_ensemble(
     outputs: LearnedOutputs = LearnedOutputs(),  # noqa: B008
     angles: tuple[int, ...] = (),
 ) -> Ensemble:
-    """Draws every member's weights from a key of its own; it sees sine and cosine of ``angles``."""
+    """Draws each member's weights from its own key; ``angles`` are seen as sine and cosine."""
     is_likelihood = settings.loss == "likelihood"
     num_outputs = len(learned) * (2 if is_likelihood else 1)
     sizes = (obs_dim + action_dim + len(angles), *settings.hidden, num_outputs)

@@ -33,7 +33,7 @@ from duopoly.types import Transitions, clip_action
 Tree = TypeVar("Tree")
 
 BOOTSTRAP: Final = 2**32 - 1
-"""Folded into a member's key: far from the numbers that splitting it counts."""
+"""Folded into a member's key for its resample: no split counts that high."""
 
 
 class ModelState(eqx.Module):
@@ -47,7 +47,7 @@ class FitInfo(NamedTuple):
     """What is observed of one fit, never fed back."""
 
     loss: Float[Array, " E"]
-    """Mean of all that each member minimised, over its last epoch."""
+    """Mean loss of each member over its last epoch, all its terms included."""
     num_steps: Int[Array, ""]
     """Gradient steps of the member that took the most."""
     is_refused: Bool[Array, " E"]
@@ -69,8 +69,8 @@ def init_model(
 ) -> ModelState:
     """Returns the model player before it has seen any data.
 
-    ``outputs`` says what it must learn beside the observation components ``learned``; it sees sine
-    and cosine of ``angles``.
+    ``outputs`` says what it must learn beside the observation components ``learned``; ``angles``
+    are seen as sine and cosine.
     """
     ensemble = init_ensemble(key, obs_dim, action_dim, learned, settings, outputs, angles)
     return ModelState(ensemble, jnp.zeros((), jnp.int32))
@@ -93,7 +93,7 @@ def fit_model(
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
-    Adam begins anew in every fit, its step size to fall along half a cosine to a hundredth. A
+    Adam's moments are reset in every fit; its step size falls along half a cosine to a hundredth. A
     member whose parameters or loss turn non-finite keeps those it came with. A ``penalty``
     is what a model that leads adds to its loss.
     """

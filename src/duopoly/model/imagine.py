@@ -1,4 +1,4 @@
-"""Roll a policy in a simulator, starting where the real world was seen."""
+"""Rollouts of a policy in a simulator, from real observations."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -47,7 +47,7 @@ class Starts(NamedTuple):
 def draw_starts(
     key: Key[Array, ""], starts: Starts, shape: tuple[int, int], share_of_recent: float
 ) -> Float[Array, "E B obs"]:
-    """Draws start states; ``share_of_recent`` of each member's rollouts start amid the data."""
+    """Draws start states; ``share_of_recent`` of each member's rollouts start at any recent one."""
     key_initial, key_recent = jax.random.split(key)
     initial = starts.initial[jax.random.randint(key_initial, shape, 0, starts.num_initial)]
     recent = starts.recent.obs[jax.random.randint(key_recent, shape, 0, starts.recent.num_valid)]

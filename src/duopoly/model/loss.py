@@ -1,4 +1,4 @@
-"""Definition 1's KL divergence in its two forms, and the step that stays near where it began.
+"""Definition 1's KL divergence in its two forms, and the divergence that a proximal step adds.
 
 A member predicts a Gaussian N(μ, σ²) over the normalised change. Its standard deviation is
 either one for all (squared loss) or its own, predicted for every (s, a) (likelihood loss).

@@ -82,7 +82,7 @@ def with_leader_penalty(objective: Objective, penalty: LeaderPenalty, begin: MLP
 
 
 def training_data(ensemble: Ensemble, data: Transitions) -> TrainingData:
-    """Returns all that the members learn from the data."""
+    """Returns the data as the members see them."""
     outcomes = None if ensemble.outcomes is None else outcome_targets(ensemble.outcomes, data)
     return TrainingData(*inputs_and_targets(ensemble, data), outcomes)
 
@@ -98,7 +98,7 @@ def inputs_and_targets(
 
 
 def previous_predictions(old: Ensemble, ensemble: Ensemble, data: Transitions) -> Gaussian:
-    """Returns each member's prediction before the fit [E N learned], in the units of now."""
+    """Returns each member's prediction before the fit [E N learned], in the new units."""
     x, _ = inputs_and_targets(old, data)
     prediction = gaussian(jax.vmap(lambda m: jax.vmap(m)(x))(old.members), old.bounds)
     mean = jax.vmap(jax.vmap(lambda z: ensemble.targets(old.targets.invert(z))))(prediction.mean)

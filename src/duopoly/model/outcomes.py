@@ -123,7 +123,7 @@ def outcome_losses(
 
     The logistic loss is −log of the probability given to what happened, so both are Definition 1's
     KL divergence up to a constant. Ends are rare, yet none is given more weight: that would make
-    the probability larger than what is true. What is known costs nothing.
+    the probability larger than what is true. An output that is not learned has loss 0.
     """
     output = jax.vmap(member)(targets.x)
     reward, logit = output[:, 0], output[:, -1] + log_odds(outcomes)
@@ -160,7 +160,7 @@ def predict_reward_and_termination(
     The reward stays near the range of the data's. Termination is drawn with the probability that
     the network gives it, not cut at one half: so as many imagined steps end as it expects, even
     where ends cannot be predicted and no single step is likely to be one. A world that was never
-    seen to end does not end. Of the two, what is known means nothing.
+    seen to end does not end. An output that is not learned has no meaning.
     """
 
     def one(member: MLP, *row: Array) -> Array:

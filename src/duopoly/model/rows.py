@@ -33,11 +33,11 @@ class ValidationRows(NamedTuple):
 
 
 def hold_out(data: Transitions, share: float) -> tuple[TrainRows, ValidationRows]:
-    """Parts the data into rows to fit and rows to judge by, the same for all members.
+    """Splits the valid rows into training and validation rows, the same for all members.
 
     The rows with the lowest `fingerprint` are held out: as good as random, and a transition stays
-    on its side from fit to fit. Drawn anew, the rows that judge this fit would have taught the
-    last, and the warm-started networks would look best before they have learned anything.
+    on its side from fit to fit. Were they drawn anew, this fit's validation rows would have been
+    training rows of the last, and the warm-started networks would look best before any epoch.
 
     ``share`` is the share of the valid rows held out: at least one, and at least one is left.
     """

@@ -1,4 +1,4 @@
-"""Adam over minibatches, for a number of epochs or until held-out rows say enough."""
+"""Adam over minibatches, for a number of epochs or until the held-out error stops falling."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -103,7 +103,7 @@ def _until_stale(
     holdout_fn: Callable[[Networks], Float[Array, ""]],
     patience: int,
 ) -> tuple[Networks, Progress]:
-    """Stops after ``patience`` epochs without a lower error; what had the lowest is kept.
+    """Stops after ``patience`` epochs without a lower error; keeps the networks with the lowest.
 
     Under ``vmap`` the loop runs while any member goes on, and the others stay as they are.
     """

@@ -22,7 +22,7 @@ class GaussianPolicy(eqx.Module):
     network: MLP
     log_std: Float[Array, " act"]
     inputs: Normaliser
-    """Renewed with the network (`rebase`), so that the policy does not move behind its back."""
+    """Renewed together with the network (`rebase`), so that the policy stays the same function."""
 
     def __call__(
         self, obs: Float[Array, " obs"]
@@ -48,7 +48,7 @@ def init_policy(
 
 
 def with_inputs_of(policy: GaussianPolicy, seen: Transitions) -> GaussianPolicy:
-    """Returns the policy that sees the world in units of what was seen.
+    """Returns the policy with its inputs normalised by what was seen.
 
     The network stays as it was drawn, so the function changes: little, as its mean begins near
     zero everywhere.
@@ -160,7 +160,7 @@ def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
 
 
 def gaussian_controller(policy: GaussianPolicy) -> Controller:
-    """Returns one that draws from the Gaussian, or takes its mean, and remembers nothing."""
+    """Returns a controller that draws from the Gaussian or takes its mean, without memory."""
     copy = numpy_policy(policy)
 
     def act(

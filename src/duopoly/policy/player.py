@@ -1,6 +1,6 @@
 """What a policy player is: a value of pure functions, as an Optax optimiser is.
 
-The game asks it to begin, to get used to new data, to improve against an opponent, and to act; it
+The game asks it to begin, to adapt to new data, to improve against an opponent, and to act; it
 never asks which player it holds.
 """
 
@@ -51,7 +51,7 @@ class PolicyPlayer(NamedTuple):
     init: Callable[[Key[Array, ""], Spaces, Settings], State]
     """Returns the state at the start of the game."""
     adapt: Callable[[State, Transitions, bool], State]
-    """Gets used to the units of the data; ``True`` with the first data of all, else it stays the
+    """Normalises its inputs by the data; ``True`` with the first data of all, else it stays the
     same function."""
     improve: Callable[[Key[Array, ""], State, Opponent, int, Settings], tuple[State, Any]]
     """Takes so many steps against the opponent; returns what was observed beside the new state.

@@ -53,7 +53,7 @@ class PolicyState(eqx.Module):
     policy: GaussianPolicy
     value: ValueState
     opt_state: optax.OptState = ()
-    """What the way of stepping remembers; empty but for plain gradients."""
+    """The optimiser's state; empty but for plain gradients."""
     foresight: LeaderMemory | None = None
     """What is remembered of the implicit term; None unless a leader's gradient has one."""
 
@@ -92,13 +92,13 @@ def init_state(
 
 
 def fix_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
-    """Returns the player that sees the world in units of its first data."""
+    """Returns the player with its inputs normalised by the first data."""
     return eqx.tree_at(lambda s: s.policy, state, with_inputs_of(state.policy, seen))
 
 
 @jax.jit
 def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
-    """Returns the same policy and value function, in units of what has been seen since.
+    """Returns the same policy and value function, with inputs normalised by newer data.
 
     Without it, inputs that were rare in the first data come in many standard deviations, where
     tanh is flat. Adam's moments stay: in m/√v the units of a weight cancel.
@@ -132,7 +132,7 @@ def improve_policy(
     """Imagines, estimates advantages, takes a policy step, refits the value function.
 
     ``implicit`` adds the gradient of further samples to that of J(π, M̂): the leader's, on real
-    data, in units of return per step (Eq. 11). They are unknown where nothing weighs anything.
+    data, in units of return per step (Eq. 11). They count as unknown where all weights are zero.
     """
     keys = jax.random.split(key, 4)
     key_fisher, key_value = keys[2], keys[3]
@@ -192,9 +192,9 @@ def with_implicit_samples(
 
 
 def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B T"]:
-    """Returns how much each imagined step counts: the valid ones alike, by Eq. 17's objective.
+    """Returns the weight of each imagined step in Eq. 17's objective, zero for padding.
 
-    All are worth 1 where the mean over the ensemble is maximised.
+    All valid steps weigh 1 where the mean over the ensemble is maximised.
     """
     valid = rollouts.valid.astype(rollouts.reward.dtype)
     if settings.robustness.cvar_alpha == 1.0:
@@ -206,7 +206,7 @@ def sample_weights(rollouts: Rollouts, settings: Settings) -> Float[Array, "E B 
 
 
 def summarise(rollouts: Rollouts, value: ValueInfo, step: StepInfo) -> ImprovementInfo:
-    """Reduces the rollouts of one step to what is worth watching."""
+    """Reduces the rollouts of one step to what is observed of them."""
     reward = jnp.where(rollouts.valid, rollouts.reward, 0.0)
     return ImprovementInfo(
         imagined_return=jnp.mean(jnp.sum(reward, axis=2), axis=1),

@@ -1,4 +1,4 @@
-"""The second part of a leader's gradient (Eq. 11), beside the first: averaged, and held in bounds.
+"""The implicit term of a leader's gradient (Eq. 11) in a policy step: averaged and bounded.
 
     d = F⁻¹ g₂ averaged over steps,   κ = min(1, max_share ‖F⁻¹ g₁‖_F / ‖d‖_F),   ‖x‖_F = √(xᵀ F x)
 
@@ -52,7 +52,7 @@ class LeaderTermInfo(NamedTuple):
 
 
 def empty_leader_memory(policy: GaussianPolicy) -> LeaderMemory:
-    """Returns the memory of a leader that has met no term yet."""
+    """Returns the average before the first term."""
     network, log_std = jax.tree.map(jnp.zeros_like, (policy.network, policy.log_std))
     return LeaderMemory(network, log_std, jnp.zeros(()))
 

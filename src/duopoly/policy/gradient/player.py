@@ -86,7 +86,7 @@ def gradient_player(
 
 
 def adapt(state: PolicyState, seen: Transitions, is_first: bool) -> PolicyState:
-    """Returns the player in units of the data, and but for the first the same function."""
+    """Normalises the inputs by the data; but for the first data the function stays the same."""
     return fix_inputs(state, seen) if is_first else renew_inputs(state, seen)
 
 

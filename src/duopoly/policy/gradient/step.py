@@ -1,4 +1,4 @@
-"""What every step of the policy's parameters has in common, whichever way it goes."""
+"""What all ways to step the policy's parameters share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from duopoly.policy.gaussian import GaussianPolicy, kl_divergence
 from duopoly.settings import PolicySettings
 
 ObjectiveFn = Callable[[GaussianPolicy], Float[Array, ""]]
-"""What a step should raise: at the policy that it starts from, its gradient is that of J."""
+"""What a step should increase; at the policy it starts from, its gradient is that of J."""
 
 
 class StepInfo(NamedTuple):
@@ -41,7 +41,7 @@ StepFn = Callable[
 (policy, opt_state, objective_fn, fisher_obs, settings) -> (policy, opt_state, StepInfo)."""
 
 InitOptimiser = Callable[[GaussianPolicy, PolicySettings], optax.OptState]
-"""Returns what a way of stepping remembers before its first step."""
+"""Returns the optimiser's state before the first step."""
 
 
 def mean_kl(

@@ -10,7 +10,7 @@ from duopoly.policy.gaussian import GaussianPolicy, entropy, log_prob
 
 
 class Samples(NamedTuple):
-    """State-action pairs of a policy, with what each of them is worth."""
+    """State-action pairs of a policy, with their advantages and weights."""
 
     obs: Float[Array, "N obs"]
     action: Float[Array, "N act"]

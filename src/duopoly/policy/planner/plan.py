@@ -113,8 +113,8 @@ def plan_returns(
 ) -> Float[Array, " N"]:
     """Returns what each plan earns in the model: E[Σ_t γᵗ r_t], its tail over the members (Eq. 17).
 
-    A world that has ended earns nothing more. One that no longer trusts itself is not heard again:
-    it goes on earning what it last did, so that to leave what is known is no escape.
+    A world that has ended earns nothing more. A truncated one, which is not to be trusted any
+    further, keeps earning its last reward: no plan gains by leaving what is known.
     """
     num_plans, horizon, _ = plans.shape
     num_particles = settings.policy.planner.num_particles

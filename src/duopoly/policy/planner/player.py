@@ -65,7 +65,7 @@ def init(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> PlannerStat
 
 
 def adapt(state: PlannerState, seen: Transitions, is_first: bool) -> PlannerState:
-    """Explores in units of the first data; a plan has none."""
+    """Normalises the exploring policy by the first data; plans need no normalisation."""
     return PlannerState(with_inputs_of(state.policy, seen)) if is_first else state
 
 
@@ -88,7 +88,7 @@ def controller(
     update_fn: UpdateFn,
     reads: tuple[str, ...],
 ) -> Controller:
-    """Returns what plans in the world; without one it explores by a Gaussian.
+    """Returns a controller that plans in the world; without a world it explores by a Gaussian.
 
     Its memory is what is left of the plan, ``[T, act]``, empty as an episode begins. For a batch of
     observations it plans one after another, so that nothing is compiled anew.
