@@ -170,3 +170,30 @@ def test_every_setting_is_read_while_the_games_are_played(monkeypatch: pytest.Mo
         leading = override(fresh, {"leader.gradient": gradient})
         list(play(POINT, leading, PAL, 0, num_env_steps=200))
     assert set(fields()) <= seen, set(fields()) - seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model.window": 4_000, "model.window.x": 3},
+            r"model.window.x: window is given as a whole",
+        ),
+        ({"model": {"window": 50}, "model.window": 60}, r"model.window: model is given as a whole"),
+        ({"model.window": 50, "model": {"window": 60}}, r"model: is given as a whole and in parts"),
+        ({"model": 5}, "model = 5: must be a group of settings"),
+        ({"policy.discount": 10**400}, "policy.discount = 1000.*: must be a"),
+    ],
+)
+def test_an_override_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        override(Settings(), changes)
+
+
+def test_an_override_may_give_a_group_and_leaves_what_it_() -> None:
+    planner = PlannerSettings(horizon=3)
+    given = {"epochs": {"step": 2}}
+    found = override(Settings(), {"policy.planner": planner, "model": given})
+    assert found.policy.planner == planner
+    assert found.model.epochs == dataclasses.replace(ModelSettings().epochs, step=2)
+    assert given == {"epochs": {"step": 2}}

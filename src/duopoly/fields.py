@@ -76,7 +76,8 @@ def read(value: object, hint: Any) -> Any:
     """
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(read(item, typing.get_args(hint)[0]) for item in value)
-    if not fits(value, hint) or (isinstance(value, float) and not math.isfinite(value)):
+    is_number = isinstance(value, int | float)
+    if not fits(value, hint) or (is_number and not -math.inf < value < math.inf):
         raise MisfitError(value, _describe(hint) + _near(value, hint))
     return float(value) if hint is float else value  # pyright: ignore[reportArgumentType]
 

@@ -13,7 +13,8 @@ def narrow(settings: _AnySettings, names: tuple[str, ...]) -> _AnySettings:
     """Returns settings of which only the named fields can be read; to read another is an error.
 
     They are equal, and hash alike, where those fields are: a function that is compiled for each
-    value of a static argument is compiled again for these alone.
+    value of a static argument is compiled again for these alone. What needs all fields, such as
+    `dataclasses.replace`, is an error too.
 
     Args:
         settings: a frozen dataclass of settings, possibly of groups of them.
@@ -31,6 +32,8 @@ def narrow(settings: _AnySettings, names: tuple[str, ...]) -> _AnySettings:
     for head, rests in inner.items():
         value: Any = getattr(settings, head)
         if "" not in rests:
+            if not dataclasses.is_dataclass(value):
+                raise SettingsError(f"{type(settings).__name__}.{head} has no field {min(rests)}")
             value = narrow(value, tuple(rests))
         object.__setattr__(found, head, value)  # checked when it was made
     return found

@@ -12,10 +12,6 @@ class SettingsError(ValueError):
     """A setting has a value that cannot work; the message names it, the value and the way out."""
 
 
-class _NamedError(SettingsError):
-    """A settings error whose message already carries the field's full name."""
-
-
 class Checked:
     """Checks each field against its type and the bounds it was declared with."""
 
@@ -43,12 +39,20 @@ def override(settings: _Record, changes: Mapping[str, Any]) -> _Record:
     """
     nested: dict[str, Any] = {}
     for name, value in changes.items():
-        *groups, field = name.split(".")
+        *groups, field = str(name).split(".")
         group = nested
         for part in groups:
-            group = group.setdefault(part, {})
+            group = group.setdefault(part, _Group())
+            if not isinstance(group, _Group):
+                raise SettingsError(f"{name}: {part} is given as a whole too")
+        if field in group:
+            raise SettingsError(f"{name}: is given as a whole and in parts")
         group[field] = value
     return override_nested(settings, nested)
+
+
+class _Group(dict[str, Any]):
+    """Changes within a group, told apart from a mapping that was given as a value."""
 
 
 def override_nested(settings: _Record, changes: object, path: str = "") -> _Record:
@@ -62,13 +66,15 @@ def override_nested(settings: _Record, changes: object, path: str = "") -> _Reco
     Raises:
         SettingsError: as `override`.
     """
+    if isinstance(changes, type(settings)):
+        return changes
     hints = hints_of(type(settings))
     if not isinstance(changes, Mapping):
         name = path.rstrip(".") or "settings"
-        raise _NamedError(f"{name} = {changes!r}: must be a group of settings")
+        raise SettingsError(f"{name} = {changes!r:.80}: must be a group of settings")
     for name in changes:
         if name not in hints:
-            raise _NamedError(f"unknown setting {path}{name}{nearest(str(name), hints)}")
+            raise SettingsError(f"unknown setting {path}{name}{nearest(str(name), hints)}")
     values: dict[str, Any] = {}
     for name, value in changes.items():
         old = getattr(settings, name)
@@ -78,8 +84,8 @@ def override_nested(settings: _Record, changes: object, path: str = "") -> _Reco
         try:
             values[name] = read(value, hints[name])
         except MisfitError as error:
-            raise _NamedError(f"{path}{name} = {error}") from None
+            raise SettingsError(f"{path}{name} = {error}") from None
     try:
         return dataclasses.replace(settings, **values)  # pyright: ignore[reportArgumentType]
     except SettingsError as error:
-        raise _NamedError(f"{path}{error}") from None
+        raise SettingsError(f"{path}{error}") from None

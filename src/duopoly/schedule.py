@@ -183,6 +183,8 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
         )
     elif not PLAYERS[settings.policy.improver].has_parameters:
         reason = "a planner's best response cannot be differentiated; keep 'first_order'"
+    elif not PLAYERS[settings.policy.improver].can_lead:
+        reason = f"not implemented for improver = {settings.policy.improver}; keep 'first_order'"
     elif settings.model.loss != "squared":
         reason = f"not implemented for model.loss = {settings.model.loss!r}; use 'squared'"
     else:

@@ -58,6 +58,9 @@ def test_a_row_says_what_its_player_is(improver: Improver) -> None:
     state = player.init(KEY, SPACES, settings)
     obs = jnp.zeros((2, 4, 3))
     mean, drawn = (player.act_fn(state, quiet)(KEY, obs) for quiet in (True, False))
+    other = player.init(jax.random.key(1), SPACES, settings)  # what is compiled serves it too
+    structures = {jax.tree.structure(player.act_fn(one, False)) for one in (state, other)}
+    assert len(structures) == 1
     assert mean.shape == drawn.shape == (2, 4, 2)
     assert not np.array_equal(mean, drawn)
     controller = player.controller(state, None, settings)

@@ -19,7 +19,7 @@ class Plot:
     run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
     """Run directories of one task."""
     out: Path | None = None
-    """Picture to write [default: curve.png in the run, or in the working directory for several]."""
+    """Picture to write [default: curve.png in the run, curves.png for several]."""
 
 
 def act(command: Plot) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from duopoly.game import observe, report
 from duopoly.policy.catalogue import PLAYERS
+from duopoly.policy.player import OBJECTIVE
 from duopoly.schedule import Move
 from duopoly.types import Metrics
 
@@ -21,12 +22,12 @@ GROUPS: Final = (
     *("time", "rollout", "eval", "model", "imagined", "policy"),
     *("planner", "train", "game", "leader", "world"),
 )
-"""In the order in which they are told."""
+"""In the order in which they are told; what is of another group comes last."""
 
 HEAD: Final = """# Metrics
 
 One row of `progress.csv` per round, and one TensorBoard scalar each. A number that is not known in
-a round is left empty. Units are the task's where none are given. `duopoly train` adds
+a round is `nan`. Units are the task's where none are given. `duopoly train` adds
 `time/iterations` (rounds so far), `time/time_elapsed` (seconds, stops excluded) and `time/fps`
 (environment steps per second).
 
@@ -42,10 +43,14 @@ def _gather() -> dict[str, str]:
     for one in (
         *(report.COLLECTION, seconds, report.EVALUATION, report.FIT, report.LEARNED_OUTPUTS),
         *(row.load().metrics for row in PLAYERS.values()),
-        *(observe.METRICS, report.LEADER),
+        *(observe.METRICS, OBJECTIVE, report.LEADER),
     ):
-        found |= one
-    return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[0].split("/")[0])))
+        for name, meaning in one.items():
+            assert found.setdefault(name, meaning) == meaning, f"{name} has two meanings"
+    order = {group: number for number, group in enumerate(GROUPS)}
+    return dict(
+        sorted(found.items(), key=lambda item: order.get(item[0].split("/")[0], len(order)))
+    )
 
 
 DESCRIPTIONS: Final[Mapping[str, str]] = _gather()

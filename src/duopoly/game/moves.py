@@ -17,7 +17,7 @@ from duopoly.game.state import Game, GameError, GameState, Players, Purpose, key
 from duopoly.game.views import learned_world, practice_world, recent_data, start_states
 from duopoly.model.fit import fit_model
 from duopoly.model.imagine import Starts
-from duopoly.policy.player import Opponent, PlayerError
+from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError
 from duopoly.settings import Degree
 from duopoly.types import Controller, Metrics, Transitions
 from duopoly.world.changing import World
@@ -102,20 +102,25 @@ def improve(
         raise GameError(
             f"round {state.round}: {error}; check the reward_fn of {game.task.name}"
         ) from error
-    metrics = player.report(info) | objective_elsewhere(game, before, state, starts)
+    metrics = player.report(info)
+    metrics |= objective_elsewhere(game, before, state, starts, metrics)
     if leader is not None:
         metrics |= leader.report(info.leader, policy.policy)
     return with_policy(state, policy), metrics
 
 
-def objective_elsewhere(game: Game, before: Players, state: GameState, starts: Starts) -> Metrics:
-    """Returns J(π, M̂) where the policy player's own rollouts do not measure it.
+def objective_elsewhere(
+    game: Game, before: Players, state: GameState, starts: Starts, told: Metrics
+) -> Metrics:
+    """Returns J(π, M̂) where the policy player has not told it from rollouts of its own.
 
-    They start at any recent observation, or end where the members disagree.
+    Nor can it where they start at any recent observation, or end where the members disagree.
     """
     settings, act_fn = game.settings, game.player.act_fn
     is_told = (
-        settings.imagination.start_from_data == 0.0 and settings.robustness.max_disagreement == 0.0
+        OBJECTIVE.keys() <= told.keys()
+        and settings.imagination.start_from_data == 0.0
+        and settings.robustness.max_disagreement == 0.0
     )
     if is_told or act_fn is None:
         return {}

@@ -18,6 +18,8 @@ class Row(NamedTuple):
     load: Callable[[], "PolicyPlayer"]
     has_parameters: bool
     """Moves step by step, and acts without the model; else it plans in the model it is given."""
+    can_lead: bool = False
+    """Its gradient takes an implicit term, and its state is one that `game.leader` knows."""
 
 
 def _npg() -> "PolicyPlayer":
@@ -51,9 +53,9 @@ def _cem() -> "PolicyPlayer":
 
 
 PLAYERS: Final[Mapping[Improver, Row]] = {
-    "npg": Row(_npg, has_parameters=True),
-    "trpo": Row(_trpo, has_parameters=True),
-    "pg": Row(_pg, has_parameters=True),
+    "npg": Row(_npg, has_parameters=True, can_lead=True),
+    "trpo": Row(_trpo, has_parameters=True, can_lead=True),
+    "pg": Row(_pg, has_parameters=True, can_lead=True),
     "mppi": Row(_mppi, has_parameters=False),
     "cem": Row(_cem, has_parameters=False),
 }

@@ -5,13 +5,18 @@ never asks which player it holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from jaxtyping import Array, Key, PyTree
 
 from duopoly.model.imagine import Act, Dynamics, Starts
 from duopoly.settings import Settings
 from duopoly.types import Controller, Metrics, Transitions
+
+OBJECTIVE: Final[Mapping[str, str]] = {
+    "game/policy_objective": "J(π, M̂) of the policy that came into its move",
+}
+"""What a player may report where its own rollouts measure it; else the game measures it."""
 
 State = PyTree
 """What a policy player carries from round to round: arrays of whose shape no one else knows."""
@@ -65,6 +70,9 @@ class PolicyPlayer(NamedTuple):
     """Returns the metrics of what its controller observed in a collection, an entry an action."""
     act_fn: Callable[[State, bool], Act] | None
     """Returns the policy as it acts in imagination, ``True``: without the noise that explores.
+
+    A pytree of the state's arrays that can be called, such as a `jax.tree_util.Partial`: what is
+    compiled for one state serves all.
 
     None: the player has no parameters, it plans."""
     metrics: Mapping[str, str]

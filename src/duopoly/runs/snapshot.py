@@ -52,7 +52,10 @@ def _with_arrays(tree: _Tree, arrays: Arrays) -> _Tree:
     leaves, definition = jax.tree_util.tree_flatten_with_path(numbers)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
     if odd := set(names) ^ set(arrays):
-        raise DamageError(f"checkpoint does not fit: array {min(odd)} is on one side only")
+        raise DamageError(
+            f"checkpoint does not fit: array {min(odd)} is on one side only, "
+            "as in a run of another version; start the run anew"
+        )
     for name, (_, leaf) in zip(names, leaves, strict=True):
         _check_fit(name, arrays[name], leaf)
     loaded = jax.tree_util.tree_unflatten(definition, [jax.numpy.asarray(arrays[n]) for n in names])

@@ -55,7 +55,9 @@ class PolicyState(eqx.Module):
     opt_state: optax.OptState = ()
     """The optimiser's state; empty but for plain gradients."""
     foresight: LeaderMemory | None = None
-    """What is remembered of the implicit term; None unless a leader's gradient has one."""
+    """What is remembered of the implicit term; None unless a leader's gradient has one.
+
+    Named as its arrays are in checkpoints."""
 
 
 class ImprovementInfo(NamedTuple):

@@ -27,7 +27,7 @@ from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.gradient.step import InitOptimiser, StepFn
 from duopoly.policy.gradient.trust_region import trust_region_step
-from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer
+from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError, PolicyPlayer
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Metrics, Transitions
 
@@ -47,7 +47,7 @@ METRICS: Final[Mapping[str, str]] = {
     "train/entropy": "entropy of the policy's actions",
     "train/refused_value_fits": "fits of the value function that turned non-finite",
     "train/explained_variance": "share of the λ-returns' variance explained by the value function",
-    "game/policy_objective": "J(π, M̂) of the policy that came into its move",
+    **OBJECTIVE,
     "leader/implicit_share": "norm of the implicit term, as it is added, over that of the leader's "
     "whole gradient",
     "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
