@@ -76,10 +76,12 @@ def read(value: object, hint: Any) -> Any:
     """
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(read(item, typing.get_args(hint)[0]) for item in value)
-    is_number = isinstance(value, int | float)
-    if not fits(value, hint) or (is_number and not -math.inf < value < math.inf):
-        raise MisfitError(value, _describe(hint) + _near(value, hint))
-    return float(value) if hint is float else value  # pyright: ignore[reportArgumentType]
+    if fits(value, hint):
+        with contextlib.suppress(OverflowError):  # of a whole number too large for a real one
+            found: Any = float(value) if hint is float else value  # pyright: ignore
+            if not isinstance(found, float) or math.isfinite(found):
+                return found
+    raise MisfitError(value, _describe(hint) + _near(value, hint))
 
 
 def read_word(word: str, hint: Any) -> Any:
