@@ -97,25 +97,25 @@ def test_every_part_of_the_address_changes_the_episode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "kind", "key", "round_index"),
+    ("stream", "key", "round_index"),
     [
-        ("collect", "collect", 0, 3),
-        ("evaluate", "evaluate", 1, 3),
-        ("show", "show", 2, 3),
-        ("final", "evaluate", 1, 1_000_000_003),
-        ("diagnose", "evaluate", 1, 1_000_000_004),
-        ("diagnose_mean", "evaluate", 1, 1_000_000_005),
+        ("collect", 0, 3),
+        ("evaluate", 1, 3),
+        ("show", 2, 3),
+        ("final", 1, 1_000_000_003),
+        ("diagnose", 1, 1_000_000_004),
+        ("diagnose_mean", 1, 1_000_000_005),
     ],
 )
 def test_a_stream_has_its_place_among_a_seeds_episodes(
-    stream: Any, kind: str, key: int, round_index: int
+    stream: Any, key: int, round_index: int
 ) -> None:
     address = EpisodeSeed(7, stream, 3, 4)
     env_seed, rng = address.spawn()
     world, noise = np.random.SeedSequence(7, spawn_key=(key, round_index, 4)).spawn(2)
     assert env_seed == world.generate_state(1)[0]
     assert rng.random() == np.random.default_rng(noise).random()
-    assert str(address) == f"episode 4 ({kind}, round {round_index}, seed 7)"
+    assert str(address) == f"episode 4 ({stream}, round 3, seed 7)"
 
 
 @pytest.mark.parametrize("gather", [collect, evaluate])
