@@ -26,7 +26,7 @@ from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import fit_model, init_model
 from duopoly.networks import moments
 from duopoly.presets import preset
-from duopoly.types import Acted, Controller, Episode, Transitions
+from duopoly.types import Controller, Decision, Episode, Transitions
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import collect
 from duopoly.world.task import Task
@@ -44,11 +44,11 @@ def drift(num_actions: int) -> Controller:
 
     def act(
         _obs: np.ndarray, memory: np.ndarray | None, rng: np.random.Generator, _: bool
-    ) -> Acted:
+    ) -> Decision:
         assert memory is not None
         noise = 0.7 * rng.standard_normal(num_actions)
         action = noise if np.isnan(memory).any() else 0.8 * memory + 0.6 * noise
-        return Acted(action, action)
+        return Decision(action, action)
 
     return Controller(act, np.full(num_actions, np.nan))
 

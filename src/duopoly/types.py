@@ -119,7 +119,7 @@ class Episode:
         return self.terminated or self.truncated
 
 
-class Acted(NamedTuple):
+class Decision(NamedTuple):
     """What a controller answers to one observation."""
 
     action: Float[np.ndarray, "*batch act"]
@@ -130,9 +130,9 @@ class Acted(NamedTuple):
     """What was observed of the decision, never fed back."""
 
 
-ActFn = Callable[
+ControllerFn = Callable[
     [Float[np.ndarray, "*batch obs"], Float[np.ndarray, "..."] | None, np.random.Generator, bool],
-    Acted,
+    Decision,
 ]
 """Of observations, the memory beside each, a source of noise, and whether to leave out the noise
 that explores."""
@@ -141,6 +141,6 @@ that explores."""
 class Controller(NamedTuple):
     """How a policy player acts, in the real world as for a caller: a function and its memory."""
 
-    act: ActFn
+    act: ControllerFn
     memory: Float[np.ndarray, "..."] | None = None
     """What an episode begins with, such as an empty plan; None: nothing is remembered."""

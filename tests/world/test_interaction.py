@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from duopoly.types import Acted, Controller, Episode
+from duopoly.types import Controller, Decision, Episode
 from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import (
     MAX_CONSECUTIVE_DROPS,
@@ -122,9 +122,11 @@ def test_a_stream_has_its_place_among_a_seeds_episodes(
 def test_every_episode_begins_with_an_empty_memory(gather: Any) -> None:
     task, told = counter_task(horizon=4), []
 
-    def act(obs: np.ndarray, memory: Any, rng: np.random.Generator, deterministic: bool) -> Acted:
+    def act(
+        obs: np.ndarray, memory: Any, rng: np.random.Generator, deterministic: bool
+    ) -> Decision:
         told.append((obs[0], float(memory[0]), deterministic))
-        return Acted(np.zeros(1), memory + 1.0, obs[0])
+        return Decision(np.zeros(1), memory + 1.0, obs[0])
 
     controller = Controller(act, np.zeros(1))
     result = gather(task.make(None), task, controller, {collect: 12, evaluate: 3}[gather], 0, 0)

@@ -22,7 +22,7 @@ def parse(words: list[str]) -> Any:
     kind, _, complete = COMMANDS[words[0]]
     rest = [word for word in words[1:] if word not in HELP_FLAGS]
     asks_help = len(rest) < len(words) - 1
-    if asks_help and len(words) == 2:
+    if asks_help and not rest:
         _show_help(words, kind, None)
     typed = read_flags(rest, kind)
     if complete is None:

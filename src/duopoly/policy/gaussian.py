@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from duopoly.model.imagine import Act
 from duopoly.networks import MLP, Normaliser
 from duopoly.settings import PolicySettings
-from duopoly.types import Acted, Controller, Transitions
+from duopoly.types import Controller, Decision, Transitions
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -168,7 +168,7 @@ def gaussian_controller(policy: GaussianPolicy) -> Controller:
         memory: Float[np.ndarray, "..."] | None,
         rng: np.random.Generator,
         deterministic: bool,
-    ) -> Acted:
-        return Acted(copy.mean(obs) if deterministic else copy.sample(obs, rng), memory)
+    ) -> Decision:
+        return Decision(copy.mean(obs) if deterministic else copy.sample(obs, rng), memory)
 
     return Controller(act)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from duopoly.render.raycast import RayCaster
-from duopoly.types import Acted, Controller
+from duopoly.types import Controller, Decision
 from duopoly.world.interaction import EpisodeSeed, rollout
 from duopoly.world.task import Task
 
@@ -138,7 +138,7 @@ def render_moments(
         drawer, camera = make_drawer(model, *size), _camera(model)
         frames: dict[int, Frame] = {}
 
-        def watched(*seen: Any) -> Acted:
+        def watched(*seen: Any) -> Decision:
             if not frames:  # The world as it was reset: nobody has acted yet.
                 frames[0] = drawer.draw(data, camera)
             return controller.act(*seen)

@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from duopoly.types import Acted, Controller, Episode
+from duopoly.types import Controller, Decision, Episode
 from duopoly.world.task import Task
 
 Stream = Literal["collect", "evaluate", "show", "final", "diagnose", "diagnose_mean"]
@@ -71,7 +71,7 @@ It is given the observation and the episode's own source of noise.
 
 def memoryless(policy: Policy) -> Controller:
     """Returns the controller that acts by a function of the observation, noise or not."""
-    return Controller(lambda obs, memory, rng, _deterministic: Acted(policy(obs, rng), memory))
+    return Controller(lambda obs, memory, rng, _deterministic: Decision(policy(obs, rng), memory))
 
 
 class EpisodeSeed(NamedTuple):

@@ -22,7 +22,7 @@ from duopoly.policy.gaussian import (
 from duopoly.policy.planner.plan import READS, UpdateFn, cem_update, empty_plan, mppi_update, plan
 from duopoly.policy.player import Opponent, PolicyPlayer, Spaces
 from duopoly.settings import Settings
-from duopoly.types import Acted, Controller, Metrics, Transitions
+from duopoly.types import Controller, Decision, Metrics, Transitions
 
 METRICS: Final[Mapping[str, str]] = {
     "time/plan_ms": "milliseconds per planned action, median over the collection",
@@ -103,7 +103,7 @@ def controller(
         memory: Float[np.ndarray, "T act"],
         rng: np.random.Generator,
         deterministic: bool,
-    ) -> Acted:
+    ) -> Decision:
         begin = time.perf_counter()
         key = jax.random.key(int(rng.integers(2**31)))
         ahead = jnp.asarray(memory)
@@ -113,22 +113,22 @@ def controller(
         if not deterministic:
             action += spread * rng.standard_normal(action.shape)
         seen = Planned(float(info.return_), time.perf_counter() - begin)
-        return Acted(action, np.asarray(rest), seen)
+        return Decision(action, np.asarray(rest), seen)
 
     def act(
         obs: Float[np.ndarray, "*batch obs"],
         memory: Float[np.ndarray, "*batch T act"] | None,
         rng: np.random.Generator,
         deterministic: bool,
-    ) -> Acted:
+    ) -> Decision:
         assert memory is not None
         if obs.ndim == 1:
             return act_one(obs, memory, rng, deterministic)
         if not len(obs):
-            return Acted(np.zeros((0, empty.shape[1])), memory)
+            return Decision(np.zeros((0, empty.shape[1])), memory)
         acted = [act_one(*row, rng, deterministic) for row in zip(obs, memory, strict=True)]
         actions, plans, seen = zip(*acted, strict=True)
-        return Acted(np.stack(actions), np.stack(plans), seen)
+        return Decision(np.stack(actions), np.stack(plans), seen)
 
     return Controller(act, empty)
 

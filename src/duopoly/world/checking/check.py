@@ -9,10 +9,10 @@ from duopoly.types import Controller, Episode
 from duopoly.world.checking.random_play import Played, play, random_controllers
 from duopoly.world.checking.task_report import Comparison, TaskReport, Worst
 from duopoly.world.checking.traceable import (
-    KnownFunction,
+    TaskFunction,
     check_functions,
     explain,
-    known_functions,
+    functions_of,
 )
 from duopoly.world.task import Task, TaskError
 
@@ -93,7 +93,7 @@ def _check_success(task: Task, episodes: list[Episode]) -> None:
 
 def _compare_functions(task: Task, played: Played) -> tuple[list[Comparison], list[str]]:
     """Compares each function that the task gives, and notes what could not be."""
-    functions = known_functions(task)
+    functions = functions_of(task)
     comparisons: list[Comparison] = []
     notes: list[str] = []
     if known := functions.get("reward_fn"):
@@ -115,7 +115,7 @@ def _compare_functions(task: Task, played: Played) -> tuple[list[Comparison], li
 
 
 def _answers(
-    function: KnownFunction, played: Played, next_obs: Float[np.ndarray, "N obs"]
+    function: TaskFunction, played: Played, next_obs: Float[np.ndarray, "N obs"]
 ) -> Shaped[np.ndarray, "N ..."]:
     """What a function says of every transition, compiled; uncompiled it must say the same."""
     try:
@@ -209,7 +209,7 @@ def _notes_on_ends(played: Played, got: Bool[np.ndarray, " N"]) -> list[str]:
     return []
 
 
-def _compare_computed(task: Task, function: KnownFunction, played: Played) -> list[Comparison]:
+def _compare_computed(task: Task, function: TaskFunction, played: Played) -> list[Comparison]:
     """Hands compute_fn what the model would: its components are still those of obs."""
     predicted = played.next_obs.copy()
     columns = list(task.computed)

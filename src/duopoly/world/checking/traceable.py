@@ -16,7 +16,7 @@ from duopoly.world.checking.side_effects import outside_state
 from duopoly.world.task import Task, TaskError
 
 
-class KnownFunction(NamedTuple):
+class TaskFunction(NamedTuple):
     """One of a task's functions of (obs, action, next_obs), and what it must return."""
 
     what: str
@@ -31,7 +31,7 @@ class KnownFunction(NamedTuple):
         return jnp.asarray(self.fn(obs, action, next_obs))
 
 
-def known_functions(task: Task) -> dict[str, KnownFunction]:
+def functions_of(task: Task) -> dict[str, TaskFunction]:
     """Returns those of the task's functions that it gives, by the name of their field."""
     found = {
         "reward_fn": (task.reward_fn, (), "fiu"),
@@ -39,7 +39,7 @@ def known_functions(task: Task) -> dict[str, KnownFunction]:
         "compute_fn": (task.compute_fn, (task.spec.obs_dim,), "f"),
     }
     return {
-        name: KnownFunction(f"{task.name}: {name}", fn, shape, kinds)
+        name: TaskFunction(f"{task.name}: {name}", fn, shape, kinds)
         for name, (fn, shape, kinds) in found.items()
         if fn is not None
     }
@@ -55,7 +55,7 @@ def check_functions(task: Task) -> None:
     spec = task.spec
     obs = jax.ShapeDtypeStruct((spec.obs_dim,), jnp.float32)
     action = jax.ShapeDtypeStruct((spec.action_dim,), jnp.float32)
-    for function in known_functions(task).values():
+    for function in functions_of(task).values():
         before = outside_state(function.fn)
         first, second = (_trace(function, (obs, action, obs)) for _ in range(2))
         after = outside_state(function.fn)
@@ -71,7 +71,7 @@ def check_functions(task: Task) -> None:
             )
 
 
-def _trace(function: KnownFunction, arguments: tuple[Any, ...]) -> Any:
+def _trace(function: TaskFunction, arguments: tuple[Any, ...]) -> Any:
     """The function as an expression of JAX."""
     printed = io.StringIO()
     try:
@@ -90,7 +90,7 @@ def _trace(function: KnownFunction, arguments: tuple[Any, ...]) -> Any:
     return expression
 
 
-def _check_result(function: KnownFunction, out: Any) -> None:
+def _check_result(function: TaskFunction, out: Any) -> None:
     if not isinstance(out, jax.ShapeDtypeStruct):
         raise TaskError(
             f"{function.what} returns {_describe(out)}, must be one array of shape {function.shape}"
