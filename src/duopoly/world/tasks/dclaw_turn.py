@@ -48,6 +48,8 @@ SUCCESS_ERROR = 0.1
 """In rad."""
 
 QPOS, QVEL = slice(0, 9), slice(9, 18)
+JOINTS = slice(0, NUM_JOINTS)
+"""The fingers' joints among MuJoCo's positions; the valve's hinge comes last."""
 COS, SIN = 18, 19
 LAST_ACTION = slice(21, 30)
 TARGET_ERROR = 30
@@ -126,7 +128,7 @@ class DClawTurnEnv(MujocoEnv):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         self._last_action[:] = np.clip(action, -1.0, 1.0)
-        _CONTROL.act(self.model, self.data, self._last_action, QPOS)
+        _CONTROL.act(self.model, self.data, self._last_action, JOINTS)
         obs = self._observe()
         if self.render_mode == "human":
             self.render()

@@ -43,6 +43,8 @@ ROOT_XY, ROOT_POS, ROOT_EULER, QPOS = slice(0, 2), slice(0, 3), slice(3, 6), sli
 QVEL, LAST_ACTION = slice(24, 36), slice(36, 48)
 UPRIGHT, FACING, DESIRED = 48, slice(49, 51), slice(51, 53)
 OBS_DIM = 53
+JOINTS = slice(6, 18)
+"""The legs' joints among MuJoCo's positions, behind three slides and three hinges of the torso."""
 
 _HIP_CENTRE = 0.1105
 _CONTROL = PositionControl(
@@ -133,7 +135,7 @@ class DKittyOrientEnv(MujocoEnv):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         self._last_action[:] = np.clip(action, -1.0, 1.0)
-        _CONTROL.act(self.model, self.data, self._last_action, QPOS)
+        _CONTROL.act(self.model, self.data, self._last_action, JOINTS)
         obs = self._observe()
         if self.render_mode == "human":
             self.render()
