@@ -177,7 +177,7 @@ def test_theorem_1_is_attained_by_its_policy_gap_alone() -> None:
 )
 def test_every_term_of_the_leaders_bound_is_needed(real, model, size, discount: float) -> None:
     s = chances(real, model, discount)
-    mine, best = claims.answers(s)
+    mine, best = claims.both_with_followers(s)
     terms = np.array(
         [
             claims.leader_gap(mine, best),
@@ -226,16 +226,16 @@ def test_what_is_said_of_pal_does_not_follow_from_theorem_1(discount: float) -> 
     fall = 1.0 - 1e-6
     wage = (1 - discount) / (1 - discount * (1 - fall)) + 1e-9
     s = two_stories(discount, wage, fall, swap=1e-9, leak=0.01)
-    mine, best = claims.answers(s)
+    mine, best = claims.both_with_followers(s)
     np.testing.assert_array_equal(mine.model.transition, s.model.transition)
     np.testing.assert_array_equal(best.model.transition, s.rival.transition)
     for policy in np.eye(2)[np.array(list(np.ndindex(2, 2, 2)))]:  # PAL's solution, of all
-        other = claims.answer(s, policy[None])
+        other = claims.with_follower(s, policy[None])
         other_gain = objective(other.model, other.policy) - objective(mine.model, mine.policy)
         assert (other_gain <= 1e-9).all()
     for share in np.logspace(-12.0, 0.0, 49):  # nor is there much to gain by chance
         rarely = np.broadcast_to([1.0 - share, share], s.policy.shape)
-        other = claims.answer(two_stories(discount, wage, fall, 1e-9, leak=1e-6), rarely)
+        other = claims.with_follower(two_stories(discount, wage, fall, 1e-9, leak=1e-6), rarely)
         gain = objective(other.model, other.policy) - objective(mine.model, mine.policy)
         assert (gain * (1 - discount) <= 1e-6).all()
     np.testing.assert_allclose(claims.claimed_bound(s), 0.0, atol=1e-9)

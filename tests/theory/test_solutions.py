@@ -14,7 +14,7 @@ from duopoly.theory.leaders import Setting, smooth_worlds
 from duopoly.theory.mdp import MDP, objective, occupancy, optimal_policy
 from duopoly.theory.players import acting
 from duopoly.theory.solutions import FLOOR, deterministic, solve
-from duopoly.theory.stackelberg import Game, answer_rows, draw_clusters, modelled
+from duopoly.theory.stackelberg import Game, best_response_rows, draw_clusters, modelled
 
 
 def follower_loss(game: Game, rows: np.ndarray, policy: np.ndarray) -> np.ndarray:
@@ -25,11 +25,11 @@ def follower_loss(game: Game, rows: np.ndarray, policy: np.ndarray) -> np.ndarra
     return loss + game.prior_weight * kl_divergence(uniform, rows).mean(axis=(1, 2))
 
 
-def test_the_follower_answers_best() -> None:
+def test_the_follower_responds_best() -> None:
     game = draw_clusters(smooth_worlds(0, 4, 4), 2, 0.3)
     rng = np.random.default_rng(1)
     policy = acting(np.eye(3)[rng.integers(3, size=(4, 4))], FLOOR)
-    rows = answer_rows(game, policy)
+    rows = best_response_rows(game, policy)
     for _ in range(50):
         other = rows * np.exp(0.1 * rng.standard_normal(rows.shape))
         other /= other.sum(axis=-1, keepdims=True)
@@ -43,12 +43,12 @@ def test_solutions_are_the_best_of_all_and_their_gaps_those_of_a_loop(
     world = smooth_worlds(1, 4, 3)
     one = solve(world, Setting("", num_clusters, prior_weight), seed=2)
     game = draw_clusters(world, num_clusters, prior_weight, seed=2)
-    chosen = modelled(game, answer_rows(game, one.policy))
+    chosen = modelled(game, best_response_rows(game, one.policy))
     promise = objective(chosen, one.policy)
     nash, regret = np.zeros(4), np.zeros(4)
     for choice in itertools.product(range(3), repeat=3):
         other = acting(np.broadcast_to(np.eye(3)[list(choice)], (4, 3, 3)), FLOOR)
-        its_own = modelled(game, answer_rows(game, other))
+        its_own = modelled(game, best_response_rows(game, other))
         assert (objective(its_own, other) <= promise + 1e-9).all()
         nash = np.maximum(nash, objective(chosen, other) - promise)
         regret = np.maximum(regret, objective(world, other) - objective(world, one.policy))

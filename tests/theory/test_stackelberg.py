@@ -59,10 +59,10 @@ def test_implicit_term_solves_the_followers_hessian(num_clusters, prior_weight, 
     game = game_of(num_clusters, prior_weight)
     phi = np.log(s.fitted_rows(game, theta))
 
-    def slope(phi: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    def gradient(phi: np.ndarray, theta: np.ndarray) -> np.ndarray:
         rows, visits = s.softmax(phi), s.occupancy(game.world, s.softmax(theta))
-        pulled = game.pull * (rows - 1.0 / NUM_STATES)
-        return s.by_cluster(game, visits)[..., None] * rows - s.seen_rows(game, visits) + pulled
+        prior = game.row_prior * (rows - 1.0 / NUM_STATES)
+        return s.by_cluster(game, visits)[..., None] * rows - s.seen_rows(game, visits) + prior
 
     def derivatives(function, x: np.ndarray) -> np.ndarray:
         size = int(np.prod(x.shape[1:]))
@@ -73,8 +73,8 @@ def test_implicit_term_solves_the_followers_hessian(num_clusters, prior_weight, 
             rises.append(rise.reshape(NUM_GAMES, -1) / 2e-5)
         return np.stack(rises, axis=1)
 
-    hessian = derivatives(lambda x: slope(x, theta), phi)
-    mixed = derivatives(lambda x: slope(phi, x), theta)
+    hessian = derivatives(lambda x: gradient(x, theta), phi)
+    mixed = derivatives(lambda x: gradient(phi, x), theta)
     pi = s.softmax(theta)
     by_model = derivatives(lambda x: s.objective(s.modelled(game, s.softmax(x)), pi), phi)
     v = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True) @ by_model
@@ -92,14 +92,14 @@ def test_without_a_prior_the_total_derivative_is_the_real_gradient(num_clusters,
 def test_unrolled_derivative_is_that_of_the_unrolled_game(theta) -> None:
     game, rate, num_steps = game_of(2, 0.1), 1.5, 7
     begin = np.log(s.fitted_rows(game, theta))
-    weight = s.by_cluster(game, s.occupancy(game.world, s.softmax(theta))) + game.pull
+    weight = s.by_cluster(game, s.occupancy(game.world, s.softmax(theta))) + game.row_prior
 
     def played(x: np.ndarray) -> np.ndarray:
         phi, target = begin, s.fitted_rows(game, x)
-        visits = s.by_cluster(game, s.occupancy(game.world, s.softmax(x))) + game.pull
+        visits = s.by_cluster(game, s.occupancy(game.world, s.softmax(x))) + game.row_prior
         for _ in range(num_steps):
-            slope = visits[..., None] * (s.softmax(phi) - target)
-            phi = phi - rate * slope / weight[..., None]
+            gradient = visits[..., None] * (s.softmax(phi) - target)
+            phi = phi - rate * gradient / weight[..., None]
         return s.objective(s.modelled(game, s.softmax(phi)), s.softmax(x))
 
     exact = finite_differences(played, theta)
@@ -117,7 +117,7 @@ def test_unrolling_further_comes_nearer(theta) -> None:
     assert errors[-1] < 1e-3
 
 
-def test_followers_answers_are_best() -> None:
+def test_followers_respond_best() -> None:
     game = game_of(2, 0.1)
     rng = np.random.default_rng(3)
     rows = s.softmax(rng.standard_normal((NUM_GAMES, 2, 3, NUM_STATES)))
@@ -137,9 +137,9 @@ def test_followers_answers_are_best() -> None:
         fit = s.kl_divergence(game.world.transition, s.modelled(game, rows).transition)
         return s.expected(visits, fit) + game.prior_weight * pull
 
-    answer = s.fitted_rows(game, theta)
-    slope = finite_differences(lambda phi: follower_loss(s.softmax(phi)), np.log(answer))
-    np.testing.assert_allclose(slope, 0.0, atol=1e-8)
+    fitted = s.fitted_rows(game, theta)
+    gradient = finite_differences(lambda phi: follower_loss(s.softmax(phi)), np.log(fitted))
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-8)
 
 
 def test_adam_climbs_a_hill() -> None:

@@ -200,7 +200,7 @@ def sharp_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"]
     return gap + simulation_stopped(s) + transfer(s, num_iterations)
 
 
-def answer(s: Situation, policy: Float[Numbers, "N S A"]) -> Situation:
+def with_follower(s: Situation, policy: Float[Numbers, "N S A"]) -> Situation:
     """M̂^π: of the follower's two models, the one with less loss on the policy's own data.
 
     Returns:
@@ -213,9 +213,9 @@ def answer(s: Situation, policy: Float[Numbers, "N S A"]) -> Situation:
     return first._replace(model=s.model._replace(transition=chosen))
 
 
-def answers(s: Situation, num_iterations: int = 100) -> tuple[Situation, Situation]:
-    """Returns π and π*, each with the follower's answer to it."""
-    return answer(s, s.policy), answer(s, comparator(s.real, s, num_iterations))
+def both_with_followers(s: Situation, num_iterations: int = 100) -> tuple[Situation, Situation]:
+    """Returns π and π*, each with the follower's best response to it."""
+    return with_follower(s, s.policy), with_follower(s, comparator(s.real, s, num_iterations))
 
 
 def leader_gap(mine: Situation, best: Situation) -> Float[Numbers, " N"]:
@@ -232,7 +232,7 @@ def leader_bound(s: Situation, num_iterations: int = 100) -> Float[Numbers, " N"
 
     ε_π is PAL's own, ε_M(π′) the loss of M̂^π′ on d^π′_M; there is no transfer term.
     """
-    mine, best = answers(s, num_iterations)
+    mine, best = both_with_followers(s, num_iterations)
     return leader_gap(mine, best) + simulation_stopped(mine) + simulation_stopped(best)
 
 
@@ -240,7 +240,7 @@ def claimed_terms(
     s: Situation, num_iterations: int = 100
 ) -> tuple[Float[Numbers, " N"], Float[Numbers, " N"], Float[Numbers, " N"]]:
     """Returns PAL's own ε_π, and the model and transfer terms of Theorem 1 at (π, M̂^π)."""
-    mine, best = answers(s, num_iterations)
+    mine, best = both_with_followers(s, num_iterations)
     return leader_gap(mine, best), simulation_divergence(mine), transfer(mine, num_iterations)
 
 

@@ -1,4 +1,4 @@
-"""Does dropping the implicit term change the answer? Leaders that climb with it and without."""
+"""Does dropping the implicit term change the result? Leaders that climb with it and without."""
 
 from collections.abc import Callable
 from functools import partial
@@ -73,9 +73,9 @@ def ascend(
     """Climbs by Adam, whose step falls to a tenth along a line."""
     x, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for k in range(1, num_steps + 1):
-        slope = gradient(x)
-        first = 0.9 * first + 0.1 * slope
-        second = 0.99 * second + 0.01 * slope**2
+        found = gradient(x)
+        first = 0.9 * first + 0.1 * found
+        second = 0.99 * second + 0.01 * found**2
         scale = np.sqrt(second / (1.0 - 0.99**k)) + 1e-12
         step = rate * (1.0 - 0.9 * k / num_steps)
         x = np.clip(x + step * first / (1.0 - 0.9**k) / scale, -30.0, 30.0)
@@ -86,12 +86,12 @@ def finite_differences(
     function: Callable[[np.ndarray], np.ndarray], x: Float[np.ndarray, "N ..."], width: float = 1e-5
 ) -> Float[np.ndarray, "N ..."]:
     """Central differences of a function that solves the game anew, one coordinate at a time."""
-    slope = np.empty_like(x)
+    found = np.empty_like(x)
     for index in np.ndindex(*x.shape[1:]):
         step = np.zeros(x.shape[1:])
         step[index] = width
-        slope[(slice(None), *index)] = (function(x + step) - function(x - step)) / (2.0 * width)
-    return slope
+        found[(slice(None), *index)] = (function(x + step) - function(x - step)) / (2.0 * width)
+    return found
 
 
 def cosine(a: Float[np.ndarray, "N ..."], b: Float[np.ndarray, "N ..."]) -> Float[np.ndarray, " N"]:
@@ -171,10 +171,10 @@ def compare_model_leaders(
             finite_differences(partial(predicted_loss, first_games(game)), nudged[:NUM_CHECKED]),
         ),
         np.stack([predicted_loss(game, end) for end in ends]),
-        np.stack([score(world, answer(game, end)) for end in ends]),
+        np.stack([score(world, best_response(game, end)) for end in ends]),
     )
 
 
-def answer(game: Game, phi: Float[np.ndarray, "N C A S"]) -> Float[np.ndarray, "N S A"]:
-    """Returns the policy that answers a model."""
+def best_response(game: Game, phi: Float[np.ndarray, "N C A S"]) -> Float[np.ndarray, "N S A"]:
+    """Returns the policy that is best in a model."""
     return softly_optimal(game, softmax(phi))

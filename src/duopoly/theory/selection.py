@@ -52,7 +52,7 @@ PRIORS: Final[Mapping[str, Callable[[MDP], Table]]] = {
 
 
 class Equilibria(NamedTuple):
-    """All pairs of a deterministic policy and the model that answers it."""
+    """All pairs of a deterministic policy and the model that is fitted to it."""
 
     is_equilibrium: Bool[np.ndarray, "K N"]
     regret: Float[np.ndarray, "K N"]
@@ -85,7 +85,7 @@ def confirmed(world: MDP, prior: Table, policy: Float[np.ndarray, "N S A"]) -> M
 
 
 def pure_equilibria(world: MDP, prior: Table) -> Equilibria:
-    """Tries every deterministic policy: is it optimal in the model that answers it?"""
+    """Tries every deterministic policy: is it optimal in the model that is fitted to it?"""
     unit = 1.0 - world.discount
     best = objective(world, optimal_policy(world))
     holds, regrets = [], []

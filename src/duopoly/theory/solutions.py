@@ -15,7 +15,7 @@ from duopoly.theory.bounds import Situation, model_loss, occupancy_gap, simulati
 from duopoly.theory.leaders import Setting
 from duopoly.theory.mdp import MDP, objective
 from duopoly.theory.players import acting, best_policy
-from duopoly.theory.stackelberg import Game, answer_rows, draw_clusters, modelled
+from duopoly.theory.stackelberg import Game, best_response_rows, draw_clusters, modelled
 
 FLOOR: Final = 0.05
 """ξ, the share of actions that stay uniform."""
@@ -40,7 +40,7 @@ class Solution(NamedTuple):
 
 
 class Played(NamedTuple):
-    """One policy against the follower's answer to it."""
+    """One policy against the follower's best response to it."""
 
     promised: Float[np.ndarray, " N"]
     """J(π, M̂^π)."""
@@ -57,8 +57,8 @@ def deterministic(num_states: int, num_actions: int) -> Float[np.ndarray, "K S A
 
 
 def faced(game: Game, policy: Float[np.ndarray, "N S A"]) -> Situation:
-    """Returns a policy and the follower's answer to it."""
-    model = modelled(game, answer_rows(game, policy))
+    """Returns a policy and the follower's best response to it."""
+    model = modelled(game, best_response_rows(game, policy))
     ones = np.ones(len(policy))
     return Situation(game.world, model, policy, ones, ones, model)
 
@@ -70,7 +70,7 @@ def played(game: Game, choice: Float[np.ndarray, "S A"]) -> Played:
 
 
 def solve(world: MDP, setting: Setting, seed: int = 0) -> Solution:
-    """Tries all policies against the follower's exact answer, the model in clusters at random."""
+    """Tries all policies against the follower's exact best response, clusters drawn at random."""
     game = draw_clusters(world, setting.num_clusters, setting.prior_weight, seed=seed)
     choices = deterministic(*world.reward.shape[1:])
     all_played = [played(game, choice) for choice in choices]

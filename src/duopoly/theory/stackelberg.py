@@ -1,11 +1,11 @@
 """The leader's total derivative (Eq. 11) on tabular games: exact, and every way to approximate it.
 
-    dL_A/dθ = ∂L_A/∂θ + (dφ*/dθ)ᵀ ∂L_A/∂φ        at the follower's answer φ*(θ) = argmin L_B
+    dL_A/dθ = ∂L_A/∂θ + (dφ*/dθ)ᵀ ∂L_A/∂φ        at the follower's best response φ*(θ) = argmin L_B
 
 Policy and model are softmax tables. The model has one row of next states per cluster of states and
 action: with a cluster per state it can be right everywhere, with fewer it is misspecified. As a
 follower it minimises ℓ(M̂, µ^π_M) + κ · mean over its rows of KL(uniform ‖ P̂); the policy as a
-follower maximises J(π, M̂) + τ E Σ_t γ^t entropy. Both answers are then unique and smooth.
+follower maximises J(π, M̂) + τ E Σ_t γ^t entropy. Both best responses are then unique and smooth.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Game(NamedTuple):
     """τ > 0, where the policy follows."""
 
     @property
-    def pull(self) -> float:
+    def row_prior(self) -> float:
         """κ′: the prior's weight in each row of the model."""
         return self.prior_weight / (self.assignment.shape[2] * self.world.reward.shape[2])
 
@@ -78,13 +78,13 @@ def seen_rows(game: Game, visits: Float[np.ndarray, "N S A"]) -> Float[np.ndarra
 
 def fitted_rows(game: Game, theta: PolicyLogits) -> Float[np.ndarray, "N C A S"]:
     """Returns the follower's rows for a policy given by its logits."""
-    return answer_rows(game, softmax(theta))
+    return best_response_rows(game, softmax(theta))
 
 
-def answer_rows(game: Game, pi: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, "N C A S"]:
-    """argmin of the model's loss as follower: each row is its data's mean, pulled to uniform."""
+def best_response_rows(game: Game, pi: Float[np.ndarray, "N S A"]) -> Float[np.ndarray, "N C A S"]:
+    """argmin of the model's loss as follower: a row is its data's mean, with a uniform prior."""
     joint = seen_rows(game, occupancy(game.world, pi))
-    joint = joint + game.pull / joint.shape[-1]
+    joint = joint + game.row_prior / joint.shape[-1]
     return joint / joint.sum(axis=-1, keepdims=True)
 
 
@@ -104,7 +104,7 @@ def imagined_return(game: Game, theta: PolicyLogits) -> Float[np.ndarray, " N"]:
 
 
 def first_order_policy(game: Game, theta: PolicyLogits) -> PolicyLogits:
-    """∂J(π, M̂)/∂θ, the model's answer held fixed: the paper's approximation."""
+    """∂J(π, M̂)/∂θ, the model's best response held fixed: the paper's approximation."""
     return policy_gradient(modelled(game, fitted_rows(game, theta)), softmax(theta))
 
 
@@ -123,7 +123,7 @@ def implicit_policy(game: Game, theta: PolicyLogits) -> PolicyLogits:
 
 
 def unrolled_policy(game: Game, theta: PolicyLogits, num_steps: int, rate: float) -> PolicyLogits:
-    """∂J/∂φ through K gradient steps of a follower that starts at its answer.
+    """∂J/∂φ through K gradient steps of a follower that starts at its best response.
 
     Each row steps by β over the weight of its data, φ ← φ − β D ∇_φ ℓ, so
     v = β Σ_{k<K} (1 − β D ∇²ℓ)^k D ∇_φ J, which tends to that of `implicit_policy` for 0 < β < 4: a
@@ -132,10 +132,10 @@ def unrolled_policy(game: Game, theta: PolicyLogits, num_steps: int, rate: float
     rows = fitted_rows(game, theta)
     model = modelled(game, rows)
     future = value(model, softmax(theta))
-    slope = teaching(game, model, theta)[..., None] * fisher_times(rows, future[:, None, None])
-    v = np.zeros_like(slope)
+    wanted = teaching(game, model, theta)[..., None] * fisher_times(rows, future[:, None, None])
+    v = np.zeros_like(wanted)
     for _ in range(num_steps):
-        v = v + rate * (slope - fisher_times(rows, v))
+        v = v + rate * (wanted - fisher_times(rows, v))
     return paid_gradient(game, model, theta, v)
 
 
@@ -144,7 +144,7 @@ def teaching(game: Game, model: MDP, theta: PolicyLogits) -> Float[np.ndarray, "
     pi = softmax(theta)
     imagined, real = (by_cluster(game, occupancy(m, pi)) for m in (model, game.world))
     odds = game.world.discount / (1.0 - game.world.discount)
-    return odds[:, None, None] * imagined / (real + game.pull)
+    return odds[:, None, None] * imagined / (real + game.row_prior)
 
 
 def fisher_times(
@@ -174,7 +174,7 @@ def surprise_reward(
     return np.einsum("nsat,nsat->nsa", error, np.einsum("nsc,ncat->nsat", game.assignment, v))
 
 
-# --- The model leads (MAL): min_φ ℓ(M̂_φ, µ^π), π the policy's answer (Eq. 14) ---
+# --- The model leads (MAL): min_φ ℓ(M̂_φ, µ^π), π the policy's best response (Eq. 14) ---
 
 
 def softly_optimal(
@@ -198,21 +198,21 @@ def soft_value(game: Game, model: MDP, pi: Float[np.ndarray, "N S A"]) -> Float[
 
 
 def predicted_loss(game: Game, phi: ModelLogits) -> Float[np.ndarray, " N"]:
-    """ℓ(M̂, µ^π), π the answer to M̂: what MAL's leader minimises."""
+    """ℓ(M̂, µ^π), π the best response to M̂: what MAL's leader minimises."""
     rows = softmax(phi)
     visits = occupancy(game.world, softly_optimal(game, rows))
     return expected(visits, kl_divergence(game.world.transition, modelled(game, rows).transition))
 
 
 def first_order_model(game: Game, phi: ModelLogits) -> ModelLogits:
-    """∂ℓ/∂φ(c,a) = Σ_{s∈c} µ(s,a) (P̂ − P)(·|s,a), the policy's answer held fixed."""
+    """∂ℓ/∂φ(c,a) = Σ_{s∈c} µ(s,a) (P̂ − P)(·|s,a), the policy's best response held fixed."""
     rows = softmax(phi)
     visits = occupancy(game.world, softly_optimal(game, rows))
     return by_cluster(game, visits)[..., None] * rows - seen_rows(game, visits)
 
 
 def implicit_model(game: Game, phi: ModelLogits) -> ModelLogits:
-    """(dπ/dφ)ᵀ ∂ℓ/∂π, through the soft Bellman equation that the policy's answer solves.
+    """(dπ/dφ)ᵀ ∂ℓ/∂π, through the soft Bellman equation that the policy's best response solves.
 
     With c = KL(P‖P̂) as a cost, g = d^π_M A_c and m = (1 − γ P̂^π)⁻ᵀ (γ Σ g P̂), it is the derivative
     of (γ/τ) Σ_{s,a} (g + m π)(s,a) ⟨P̂_φ(·|s,a), V̂⟩, all but P̂_φ held fixed.

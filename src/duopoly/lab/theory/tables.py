@@ -16,7 +16,7 @@ from duopoly.lab.theory.study import RULES, Study
 from duopoly.theory.bounds import (
     CLAIM,
     TRIED,
-    answers,
+    both_with_followers,
     claimed_terms,
     everywhere,
     policy_gap,
@@ -81,7 +81,7 @@ def claim_row(find: Find) -> dict[str, str]:
     """Every term of a game that refutes what the paper says of PAL, as shares of R_max/(1−γ)."""
     s = everywhere(find.situation)
     terms = claimed_terms(s)
-    mine, _ = answers(s)
+    mine, _ = both_with_followers(s)
     unit = (1.0 - find.discount) / float(s.reward_max[0])
     return {
         "γ": f"{find.discount:g}",
