@@ -104,12 +104,8 @@ LEADER: Final[Mapping[str, str]] = {
     "the real data, before the round's first step",
     "leader/effective_sample_size": "share of the real data that is left of them, by the ratios "
     "of the policies after and before the round's steps",
-    "leader/implicit_share": "norm of the implicit term, as it is added, over that of the "
-    "leader's whole gradient",
-    "leader/gradient_norm": "norm of the implicit term as it was measured, before it is averaged "
-    "and bounded",
-    "leader/first_order_norm": "norm of the first-order part beside it",
 }
+"""Beside these, a leader has those of a gradient's policy step (`policy.gradient.player`)."""
 
 
 def of_leader(infos: Sequence[LeaderInfo]) -> Metrics:

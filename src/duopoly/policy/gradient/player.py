@@ -105,13 +105,15 @@ def improve(
     Raises:
         PlayerError: no gradient of them is finite.
     """
+    first_order = narrow(settings, reads)
+    with_term = narrow(settings, (*reads, *LEADER_READS))
     infos: list[ImprovementInfo] = []
     terms: list[Any] = []
     for step, key_step in enumerate(jax.random.split(key, num_steps)):
-        implicit, read = None, narrow(settings, reads)
+        implicit, read = None, first_order
         leads_now = step == 0 or settings.leader.steps == "all"
         if opponent.leader_fn is not None and leads_now:
-            read = narrow(settings, (*reads, *LEADER_READS))
+            read = with_term
             implicit, seen = opponent.leader_fn(step, state)
             terms.append(seen)
         state, info = improve_policy(
