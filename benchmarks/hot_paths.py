@@ -1,4 +1,4 @@
-"""Time the three hot paths against what this machine's matrix products can do.
+"""Time the hot paths against what this machine's matrix products can do.
 
 Run it by ``make bench``. Each path is compiled first, then timed several times, in turn with plain
 matrix products, so that a noisy neighbour slows both alike; the best time of each counts. The
@@ -18,11 +18,17 @@ from rich.table import Table
 
 from duopoly.model.dynamics import KnownFunctions, LearnedWorld
 from duopoly.model.fit import fit_model, init_model
-from duopoly.model.imagine import imagine
+from duopoly.model.imagine import Shuffled, imagine
+from duopoly.policy.actor_critic import svg
+from duopoly.policy.actor_critic.actor import act_by
+from duopoly.policy.actor_critic.learner import ActorCriticState, Experience, update
+from duopoly.policy.actor_critic.player import SVG
+from duopoly.policy.actor_critic.pool import fill
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
-from duopoly.settings import ModelSettings, PolicySettings
+from duopoly.policy.player import Spaces
+from duopoly.settings import ModelSettings, PolicySettings, Settings, override
 from duopoly.types import Transitions
 
 OBS, ACTION = 12, 3  # those of Hopper-v5 with its x-velocity
@@ -31,7 +37,13 @@ ROWS, EPOCHS = 10_000, 5
 # The networks of the released configuration, so that numbers compare.
 MODEL = ModelSettings(num_members=MEMBERS, hidden=(512, 512), activation="relu", batch_size=200)
 POLICY = PolicySettings(cg_iterations=25)
-REPEATS = 5
+REPEATS, UPDATES = 5, 40
+KNOWN = KnownFunctions(
+    reward_fn=lambda obs, action, next_obs: next_obs[-1] - jnp.sum(action**2),  # noqa: ARG005
+    terminated_fn=lambda obs, action, next_obs: next_obs[0] > 1e9,  # noqa: ARG005
+    compute_fn=None,
+    to_env_units=lambda action: jnp.clip(action, -1.0, 1.0),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +85,10 @@ def imagine_path() -> Path:
     ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), MODEL).ensemble
     policy = init_policy(keys[1], OBS, ACTION, POLICY)
     starts = jax.random.normal(keys[2], (MEMBERS, ROLLOUTS, OBS))
-    known = KnownFunctions(
-        reward_fn=lambda obs, action, next_obs: next_obs[-1] - jnp.sum(action**2),  # noqa: ARG005
-        terminated_fn=lambda obs, action, next_obs: next_obs[0] > 1e9,  # noqa: ARG005
-        compute_fn=None,
-        to_env_units=lambda action: jnp.clip(action, -1.0, 1.0),
-    )
 
     @jax.jit
     def run(key: jax.Array) -> object:
-        world = LearnedWorld(ensemble, known)
+        world = LearnedWorld(ensemble, KNOWN)
         return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))
@@ -118,6 +124,48 @@ def natural_gradient_path() -> Path:
     )
 
 
+def actor_critic_path() -> Path:
+    """Updates of svg at the sizes of the presets, the actor moving."""
+    keys = jax.random.split(jax.random.key(4), 3)
+    changes = {
+        "policy.hidden": (256, 256),
+        "policy.learning_rate": 3e-4,
+        "model.hidden": (256, 256),
+    }
+    settings = override(Settings(), changes)
+    options, model = settings.policy.actor_critic, settings.model
+    ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), model).ensemble
+    obs = jax.random.normal(keys[1], (ROWS, OBS))
+    no = jnp.zeros(ROWS, bool)
+    data = Transitions(obs, obs[:, :ACTION], obs[:, 0], obs, no, no, jnp.asarray(ROWS))
+    world = Shuffled(LearnedWorld(ensemble, KNOWN))
+    state = SVG.init(keys[2], Spaces(OBS, ACTION), settings)
+    pool = jax.jit(lambda: fill(keys[0], act_by(state.actor), world, data, options))()
+
+    @jax.jit
+    def run(state: ActorCriticState) -> object:
+        experience = Experience(world, pool, data)
+
+        def one(i: jax.Array, state: ActorCriticState) -> ActorCriticState:
+            key = jax.random.fold_in(keys[1], i)
+            return update(key, state, experience, jnp.asarray(True), settings, svg.teach)[0]
+
+        return jax.lax.fori_loop(0, UPDATES, one, state)
+
+    steps, critics = options.horizon, options.num_critics
+    of_actor = layer_products((OBS, *settings.policy.hidden, 2 * ACTION))
+    of_model = layer_products((OBS + ACTION, *model.hidden, OBS))
+    of_critics = critics * layer_products((OBS + ACTION, *options.hidden, 1))
+    # Forward 2, gradient of the activations 2, gradient of the weights 2. The actor acts at every
+    # state; its critics are asked at both ends, the targets at the last, and one set learns.
+    per_start = (steps + 1) * 6 * of_actor + steps * 4 * of_model + (2 * 4 + 2 + 6) * of_critics
+    return Path(
+        f"actor-critic: {UPDATES} updates of {options.batch_size} starts, {steps} steps ahead",
+        UPDATES * options.batch_size * per_start,
+        lambda: run(state),
+    )
+
+
 def matrix_product(size: int) -> Path:
     """A square matrix product, the yardstick."""
     a = jax.random.normal(jax.random.key(3), (size, size))
@@ -135,7 +183,7 @@ def seconds(path: Path) -> float:
 def main() -> None:
     """Measure and print the table."""
     yardsticks = [matrix_product(size) for size in (512, 1024, 2048)]
-    paths = [fit_path(), imagine_path(), natural_gradient_path()]
+    paths = [fit_path(), imagine_path(), natural_gradient_path(), actor_critic_path()]
     for path in (*yardsticks, *paths):
         seconds(path)  # compiles
     times = {path.name: [] for path in (*yardsticks, *paths)}

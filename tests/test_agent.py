@@ -30,7 +30,7 @@ def saved(agent, tmp_path_factory):
 
 def weights(agent: Agent) -> list[np.ndarray]:
     policy = numpy_policy(agent.state.players.policy.policy)
-    return [*policy.weights, *policy.biases, policy.std]
+    return [*policy.mean.weights, *policy.mean.biases, policy.std]
 
 
 def test_a_run_directory_is_loaded_with_its_progress(agent, config):

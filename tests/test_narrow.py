@@ -21,6 +21,8 @@ from duopoly.model import fit, imagine
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import ROLL_OUT_READS, Starts
 from duopoly.narrow import narrow
+from duopoly.policy.actor_critic import player as actor_critic_player
+from duopoly.policy.actor_critic.player import SAC, SVG
 from duopoly.policy.gaussian import act_by
 from duopoly.policy.gradient import player as gradient_player
 from duopoly.policy.gradient.player import NPG, PG, TRPO
@@ -29,6 +31,7 @@ from duopoly.policy.planner import player as planner_player
 from duopoly.policy.planner.player import CEM, MPPI
 from duopoly.policy.player import Opponent, PolicyPlayer, Spaces
 from duopoly.settings import (
+    ActorCriticSettings,
     ImaginationSettings,
     LeaderGradient,
     LeaderSettings,
@@ -47,12 +50,15 @@ SETTINGS = dataclasses.replace(
     policy=dataclasses.replace(
         TINY.policy,
         planner=PlannerSettings(horizon=2, num_samples=3, num_iterations=1, num_elites=2),
+        actor_critic=ActorCriticSettings(
+            hidden=(4,), batch_size=4, horizon=2, pool_horizon=2, pool_slots=2, real_share=0.5
+        ),
     ),
 )
 OBS = jnp.zeros((5, 3))
 NO = jnp.zeros(5, bool)
 DATA = Transitions(OBS, jnp.zeros((5, 2)), jnp.zeros(5), OBS, NO, NO, jnp.asarray(5))
-OPPONENT = Opponent(PerfectPoint(2), Starts(OBS, jnp.asarray(5), DATA))
+OPPONENT = Opponent(PerfectPoint(2), Starts(OBS, jnp.asarray(5), DATA), lambda: DATA)
 KEY = jax.random.key(0)
 MODEL = fit.init_model(KEY, 3, 2, (0, 1), SETTINGS.model)
 WORLD = LearnedWorld(MODEL.ensemble, known_functions(POINT))
@@ -147,6 +153,11 @@ def of_gradient(player: PolicyPlayer) -> Compiled:
     return Compiled(improved(player), player.improve.keywords["reads"], gradient_player)  # pyright: ignore
 
 
+def of_actor_critic(player: PolicyPlayer) -> Compiled:
+    reads = player.improve.keywords["reads"]  # pyright: ignore
+    return Compiled(improved(player), reads, actor_critic_player, (actor_critic_player, "act_by"))
+
+
 def of_planner(player: PolicyPlayer) -> Compiled:
     reads = player.controller.keywords["reads"]  # pyright: ignore
     return Compiled(planned(player), reads, planner_player, (plan, "plan_returns"))
@@ -167,6 +178,8 @@ COMPILED = {
     "npg": of_gradient(NPG),
     "trpo": of_gradient(TRPO),
     "pg": of_gradient(PG),
+    "svg": of_actor_critic(SVG),
+    "sac": of_actor_critic(SAC),
     "cem": of_planner(CEM),
     "mppi": of_planner(MPPI),
     "imagination": Compiled(

@@ -11,7 +11,7 @@ from probes import POINT, TINY
 
 from duopoly import settings
 from duopoly.game.play import play
-from duopoly.presets import METHODS, PRESETS, preset
+from duopoly.presets import ACTOR_CRITIC_METHODS, METHODS, PRESETS, preset
 from duopoly.schedule import BR, GDA, MAL, PAL, SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import (
     Effort,
@@ -78,7 +78,7 @@ def test_there_is_a_preset_for_every_task_and_algorithm() -> None:
     papers = {schedule.name for schedule in (GDA, BR, PAL, MAL)}
     named = {*TASK_NAMES, "Pendulum-v1"}
     assert set(PRESETS) >= {(task, name) for task in named for name in papers}
-    assert set(METHODS) == set(get_args(AlgorithmName)) - papers
+    assert {*METHODS, *ACTOR_CRITIC_METHODS} == set(get_args(AlgorithmName)) - papers
 
 
 @pytest.mark.parametrize("task", [*TASK_NAMES, "one's own"])

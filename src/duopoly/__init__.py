@@ -17,7 +17,21 @@ from typing import TYPE_CHECKING, Any
 from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
-    from duopoly.agent import BR, GDA, MAL, METRPO, PAL, PETS, SLBO, Agent, Algorithm
+    from duopoly.agent import (
+        BR,
+        DHMBPO,
+        GDA,
+        MAL,
+        MBPO,
+        METRPO,
+        PAL,
+        PETS,
+        SAC,
+        SLBO,
+        SVG,
+        Agent,
+        Algorithm,
+    )
     from duopoly.game.play import Round, play
     from duopoly.game.state import GameError, GameState, start
     from duopoly.presets import Preset, preset
@@ -36,7 +50,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "duopoly.agent": (
-        *("PAL", "MAL", "GDA", "BR", "PETS", "METRPO", "SLBO"),
+        *("PAL", "MAL", "GDA", "BR", "PETS", "METRPO", "SLBO", "SVG", "DHMBPO", "MBPO", "SAC"),
         *("Agent", "Algorithm"),
     ),
     "duopoly.game.play": ("Round", "play"),
@@ -63,6 +77,10 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "PETS",
     "METRPO",
     "SLBO",
+    "SVG",
+    "DHMBPO",
+    "MBPO",
+    "SAC",
     "Agent",
     "Algorithm",
     "Settings",

@@ -292,6 +292,10 @@ BR = Algorithm(schedules.BR)
 PETS = Algorithm(schedules.PETS)
 METRPO = Algorithm(schedules.METRPO)
 SLBO = Algorithm(schedules.SLBO)
+SVG = Algorithm(schedules.SVG)
+DHMBPO = Algorithm(schedules.DHMBPO)
+MBPO = Algorithm(schedules.MBPO)
+SAC = Algorithm(schedules.SAC)
 
 
 def _read_task(task: object) -> Task:

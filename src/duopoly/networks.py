@@ -37,6 +37,10 @@ class MLP(eqx.Module):
 
     layers: tuple[Linear, ...]
     activation: Activation = eqx.field(static=True)
+    layer_norm: bool = eqx.field(static=True, default=False)
+    """Whether every hidden layer's output is normalised, without gain or bias."""
+    constant: Float[Array, " constants"] | None = None
+    """Outputs that are the same for every input, appended to the others; None: there are none."""
 
     def __init__(
         self,
@@ -44,6 +48,8 @@ class MLP(eqx.Module):
         sizes: tuple[int, ...],
         activation: Activation,
         final_scale: float = 1.0,
+        layer_norm: bool = False,
+        num_constant: int = 0,
     ):
         """Builds layers of ``sizes`` (input, hidden…, output); He-scaled for ReLU-like units."""
         keys = jax.random.split(key, len(sizes) - 1)
@@ -54,11 +60,24 @@ class MLP(eqx.Module):
             for k, n_in, n_out, scale in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
         )
         self.activation = activation
+        self.layer_norm = layer_norm
+        self.constant = jnp.zeros(num_constant) if num_constant else None
 
     def __call__(self, x: Float[Array, " in_"]) -> Float[Array, " out"]:
         for layer in self.layers[:-1]:
             x = ACTIVATIONS[self.activation](layer(x))
-        return self.layers[-1](x)
+            x = standardise(x) if self.layer_norm else x
+        output = self.layers[-1](x)
+        return output if self.constant is None else jnp.concatenate([output, self.constant])
+
+
+def standardise(x: Float[Array, " units"]) -> Float[Array, " units"]:
+    """Returns units of mean 0 and variance 1: layer normalisation without gain or bias.
+
+    Source: Ba et al. (2016), Layer normalization.
+    """
+    centred = x - jnp.mean(x)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2) + 1e-5)
 
 
 class Normaliser(eqx.Module):

@@ -11,7 +11,9 @@ from typing import Final, Literal
 from duopoly.policy.catalogue import PLAYERS
 from duopoly.settings import Degree, Settings, SettingsError
 
-AlgorithmName = Literal["pal", "mal", "gda", "br", "pets", "metrpo", "slbo"]
+AlgorithmName = Literal[
+    "pal", "mal", "gda", "br", "pets", "metrpo", "slbo", "svg", "dhmbpo", "mbpo", "sac"
+]
 
 
 class Move(enum.Enum):
@@ -133,8 +135,17 @@ SLBO: Final = Schedule(
     leader=Leader.NOBODY,
 )
 
+# Actor-critics that learn in a model of all data, as far as both go: ME-TRPO's order of moves
+# SAC-SVG (Amos et al., 2021), double horizon MBPO (Kubo et al., 2025), MBPO (Janner et al., 2019)
+SVG: Final = dataclasses.replace(METRPO, name="svg")
+DHMBPO: Final = dataclasses.replace(METRPO, name="dhmbpo")
+MBPO: Final = dataclasses.replace(METRPO, name="mbpo")
+
+# Soft actor-critic (Haarnoja et al., 2018): the same, of real steps alone; its model is not asked
+SAC: Final = dataclasses.replace(METRPO, name="sac")
+
 SCHEDULES: Final[Mapping[str, Schedule]] = {
-    s.name: s for s in (GDA, BR, PAL, MAL, PETS, METRPO, SLBO)
+    s.name: s for s in (GDA, BR, PAL, MAL, PETS, METRPO, SLBO, SVG, DHMBPO, MBPO, SAC)
 }
 
 
@@ -142,11 +153,12 @@ def check_players(schedule: Schedule, settings: Settings) -> None:
     """Refuses settings that make no sense with a schedule.
 
     Raises:
-        SettingsError: a planner cannot move as the schedule asks, or a leader's gradient is asked
-            for where there is none.
+        SettingsError: a planner cannot move as the schedule asks, a leader's gradient is asked for
+            where there is none, or an actor-critic for what imagination does not give.
     """
     _check_planner(schedule, settings)
     _check_leader(schedule, settings)
+    _check_actor_critic(settings)
 
 
 def _check_planner(schedule: Schedule, settings: Settings) -> None:
@@ -190,3 +202,20 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
     else:
         return
     raise SettingsError(f"leader.gradient = {gradient!r}: {reason}")
+
+
+def _check_actor_critic(settings: Settings) -> None:
+    """Refuses to look further than imagination goes, and chances of an end that is known."""
+    options, horizon = settings.policy.actor_critic, settings.imagination.horizon
+    if settings.policy.improver != "svg":
+        return
+    if options.horizon > horizon:
+        raise SettingsError(
+            f"policy.actor_critic.horizon = {options.horizon}: must be at most "
+            f"imagination.horizon = {horizon}"
+        )
+    if options.soft_survival and not settings.model.learn_termination:
+        raise SettingsError(
+            "policy.actor_critic.soft_survival: an end that is known has no probability; set "
+            "model.learn_termination too"
+        )

@@ -12,10 +12,10 @@ from duopoly.records import Checked, SettingsError
 from duopoly.records import override as override  # for whoever works with settings
 
 Activation = Literal["relu", "silu", "tanh"]
-Improver = Literal["npg", "trpo", "pg", "mppi", "cem"]
+Improver = Literal["npg", "trpo", "pg", "svg", "sac", "mppi", "cem"]
 LeaderGradient = Literal["first_order", "implicit", "unrolled"]
 LeaderSteps = Literal["first", "all"]
-Loss = Literal["squared", "likelihood"]
+Loss = Literal["squared", "likelihood", "noise_level"]
 
 
 class Degree(enum.Enum):
@@ -74,6 +74,12 @@ class ModelSettings(Checked):
     """Transitions per gradient step."""
     epochs: Effort = Effort(step=1, conservative=10, convergence=25)
     """Passes over the data per round, by degree of effort."""
+    steps_per_env_step: float = at_least(0.0, 0.0)
+    """Most gradient steps of a fit per environment step of its round; 0: epochs alone count."""
+    weight_decay: float = between(0.0, 1.0, 0.0)
+    """Share of every parameter that a step takes away, per unit of the step size."""
+    layer_norm: bool = False
+    """Normalise every hidden layer's output."""
     window: int = at_least(1, 10_000)
     """Most recent transitions that a schedule with a window as its memory fits (PAL)."""
     capacity: int = at_least(1, 100_000)
@@ -81,7 +87,7 @@ class ModelSettings(Checked):
     clip_sigmas: float = at_least(0.0, 2.0)
     """Predictions stay within the data's range, widened by this many standard deviations."""
     loss: Loss = "squared"
-    """Squared error of one prediction, or likelihood of a Gaussian with a predicted spread."""
+    """Squared error, or likelihood of a Gaussian whose spread is predicted, or one per output."""
     min_log_std: float = between(-20.0, 5.0, -5.0)
     """Floor of the logarithm of that spread, in standard deviations of the data's changes."""
     max_log_std: float = between(-20.0, 5.0, 0.5)
@@ -175,13 +181,74 @@ class PlannerSettings(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
+class ActorCriticSettings(Checked):
+    """An actor and critics that learn in the model, update by update (svg, sac)."""
+
+    hidden: tuple[int, ...] = at_least(1, (256, 256))
+    """Width of each hidden layer of a critic."""
+    num_critics: int = at_least(1, 3)
+    """Critics, each with weights of its own."""
+    num_lowest: int = at_least(1, 2)
+    """Target critics drawn for an update, the lowest of which is believed."""
+    batch_size: int = at_least(1, 128)
+    """States per update, divided over the members."""
+    horizon: int = at_least(1, 4)
+    """Imagined actions from each state to where the critics take over (svg)."""
+    lookahead_weight: float = between(0.0, 1.0, 0.5)
+    """Share of the actor's objective that looks through the model; the rest is Q itself (svg)."""
+    soft_survival: bool = False
+    """Survive a learned end by its probability, which has a gradient, and not by chance (svg)."""
+    target_rate: float = between(1e-6, 1.0, 0.005)
+    """Share of the way that the target critics follow at every update."""
+    bounds_rate: float = between(0.0, 1.0, 3e-4)
+    """Share of the way that the bounds of Q follow what a step earns, at every update."""
+    initial_temperature: float = at_least(0.0, 0.1)
+    """Weight of the entropy beside the reward, at first; 0: no entropy at all."""
+    target_entropy: float = between(-10.0, 0.69, -0.5)
+    """Entropy per action component that the temperature is adapted to, in policy units."""
+    max_gradient_norm: float = between(1e-6, 1e6, 5.0)
+    """Norm to which a larger gradient of the actor is cut."""
+    max_kl: float = at_least(0.0, 0.0)
+    """Mean KL per action component, from the round's first policy, that stops the actor; 0: never.
+    """
+    tolerance: float = between(0.0, 1.0, 0.0)
+    """Relative gain in 200 updates below which a round's updates end early; 0: never."""
+    critic_share: float = between(0.0, 1.0, 0.25)
+    """Share of a round's updates, the first of them, in which the critics learn alone."""
+    pool_horizon: int = at_least(1, 12)
+    """Imagined actions from real states whose states and steps fill the pool."""
+    newest_share: float = between(0.0, 1.0, 0.0)
+    """Share of those real states that are among the newest, where the policy is now."""
+    num_newest: int = at_least(1, 1_000)
+    """Transitions that count as the newest."""
+    pool_interval: int = at_least(1, 20)
+    """Updates after which a part of the pool is renewed."""
+    pool_slots: int = at_least(1, 10)
+    """Parts of the pool."""
+    real_share: float = between(0.0, 1.0, 0.0)
+    """Share of the critics' batch that are real steps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_lowest > self.num_critics:
+            raise SettingsError(
+                f"num_lowest = {self.num_lowest}: must be at most num_critics = {self.num_critics}"
+            )
+        if self.initial_temperature == 0.0 and self.target_entropy != 0.0:
+            raise SettingsError(
+                f"target_entropy = {self.target_entropy}: without a temperature nothing adapts to "
+                f"it; set it to 0, or initial_temperature above 0"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class PolicySettings(Checked):
-    """The policy player: a Gaussian policy improved in imagination, or a planner."""
+    """The policy player: a policy improved in imagination, or a planner."""
 
     improver: Improver = "npg"
-    """Natural gradients, TRPO or plain gradients; or a planner, which has no parameters."""
+    """Natural, trust-region or plain gradients; actor-critics (svg, sac); planners (mppi, cem)."""
     hidden: tuple[int, ...] = at_least(1, (64, 64))
-    """Width of each hidden layer (tanh)."""
+    """Width of each hidden layer (tanh; silu of an actor)."""
     initial_log_std: float = between(-5.0, 2.0, 0.0)
     """Logarithm of the initial standard deviation, in units of half the action range."""
     min_log_std: float = between(-10.0, 2.0, -2.5)
@@ -197,7 +264,7 @@ class PolicySettings(Checked):
     max_backtracks: int = at_least(0, 10)
     """Times that TRPO shortens a step to a policy that is worse or too far, before it gives up."""
     learning_rate: float = between(1e-8, 1.0, 3e-3)
-    """Step size of Adam, for plain gradients."""
+    """Step size of Adam, for plain gradients and for actor-critics."""
     fisher_samples: int = at_least(1, 20_000)
     """Imagined states on which Fisher-vector products are computed."""
     entropy_bonus: float = at_least(0.0, 0.0)
@@ -208,6 +275,8 @@ class PolicySettings(Checked):
     """Multiple of the identity added to the Fisher matrix."""
     value: ValueSettings = ValueSettings()
     """Value function."""
+    actor_critic: ActorCriticSettings = ActorCriticSettings()
+    """Actor-critic."""
     planner: PlannerSettings = PlannerSettings()
     """Planner."""
 

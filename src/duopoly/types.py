@@ -62,6 +62,10 @@ class Prediction(NamedTuple):
     """The simulator does not trust itself beyond next_obs; the world would go on."""
     bonus: Float[jax.Array, "E B"] | None = None
     """What the policy player grants itself beside the reward; None: nothing."""
+    end_probability: Float[jax.Array, "E B"] | None = None
+    """With which ``terminated`` was drawn; None: it is known."""
+    clipped: Float[jax.Array, "E B"] | None = None
+    """Share of the predicted components that were cut to the range of the data; None: unknown."""
 
     @property
     def pay(self) -> Float[jax.Array, "E B"]:

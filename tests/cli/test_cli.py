@@ -59,7 +59,7 @@ MISTAKES = {
     "train Hopper-v5 --resume=yes": "duopoly train: --resume takes no value, got 'yes'",
     "train Hopper-v5 --algorithm pall": (
         "duopoly train: --algorithm 'pall': must be one of pal, mal, gda, br, pets, "
-        "metrpo, slbo; did you mean 'pal'?"
+        "metrpo, slbo, svg, dhmbpo, mbpo, sac; did you mean 'pal'?"
     ),
     "train Hopper-v5 --model.batch-sise 3": (
         "duopoly train: unknown flag --model.batch-sise; did you mean '--model.batch-size'?"

@@ -133,7 +133,7 @@ def test_visitation_in_the_real_world_itself_is_near_and_another_policy_far(
 
 def test_the_policy_gap_is_what_the_steps_gain(player: PolicyState, data: Transitions) -> None:
     world = PerfectPoint(2)
-    opponent = Opponent(world, starts_of(data))
+    opponent = Opponent(world, starts_of(data), lambda: data)
     none = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=0))
     many = dataclasses.replace(TINY, evaluation=dataclasses.replace(TINY.evaluation, gap_steps=15))
     assert float(policy_gap(KEY, NPG, player, world, opponent, none)) == 0.0

@@ -10,9 +10,11 @@ from probes import POINT, TINY
 
 from duopoly.game.play import play
 from duopoly.model import fit
+from duopoly.policy.actor_critic.player import SVG
 from duopoly.policy.gradient import improve
+from duopoly.policy.gradient.player import NPG
 from duopoly.schedule import MAL, PAL
-from duopoly.settings import override
+from duopoly.settings import Improver, override
 
 LEARNING = dataclasses.replace(
     TINY,
@@ -37,6 +39,28 @@ def test_pal_pushes_the_point_to_the_origin() -> None:
     assert last["eval/mean_reward"] > -3.0 > first["rollout/ep_rew_mean"]
     assert last["eval/success_rate"] == 1.0
     assert abs(last["imagined/return_mean"] - last["rollout/ep_rew_mean"]) < 1.5
+
+
+@pytest.mark.parametrize("improver", ["svg", "sac"])
+def test_an_actor_critic_does_so_too(improver: Improver) -> None:
+    settings = override(
+        LEARNING,
+        {
+            "policy.improver": improver,
+            "policy.hidden": (32,),
+            "policy.learning_rate": 3e-3,
+            "policy.steps.conservative": 300,
+            "policy.actor_critic.hidden": (32,),
+            "policy.actor_critic.horizon": 3,
+            "policy.actor_critic.batch_size": 32,
+            "policy.actor_critic.target_rate": 0.05,
+            "policy.actor_critic.pool_horizon": 5,
+        },
+    )
+    rounds = list(play(POINT, settings, PAL, 0, num_env_steps=500))
+    last = rounds[-1].metrics
+    assert last["eval/mean_reward"] > -3.0
+    assert last["eval/success_rate"] == 1.0
 
 
 def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,5 +111,6 @@ def test_every_choice_of_the_model_player_plays() -> None:
     unknown = {name for name, value in last.items() if math.isnan(value)}
     of_collection = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate"}
     elsewhere = {name for name in unknown if name.startswith(("planner/", "leader/"))}
+    elsewhere |= SVG.metrics.keys() - NPG.metrics.keys()
     assert unknown <= of_collection | elsewhere | {"time/plan_ms"}
     assert last["model/refused_fits"] == 0

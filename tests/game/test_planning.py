@@ -60,7 +60,7 @@ def test_a_round_tells_what_was_planned_and_leaves_the_policy_alone(
     assert np.isnan(steps).all()
     assert metrics["game/leader_loss"] == metrics["game/model_objective"]
     first, last = (numpy_policy(r.state.players.policy.policy) for r in (rounds[0], rounds[-1]))
-    np.testing.assert_array_equal(first.weights[-1], last.weights[-1])
+    np.testing.assert_array_equal(first.mean.weights[-1], last.mean.weights[-1])
 
 
 def test_it_pushes_the_point_to_the_origin(rounds: list[Round]) -> None:

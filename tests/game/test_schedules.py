@@ -59,7 +59,7 @@ def improved_against(
     arena = Game(POINT, TINY, SEED)
     world = LearnedWorld(model.ensemble, known_functions(POINT))
     policy = renew_inputs(before.players.policy, recent_data(arena, after))
-    opponent = Opponent(world, start_states(arena, after))
+    opponent = Opponent(world, start_states(arena, after), lambda: fresh_data(arena, after))
     _, key = keys_of_round(index)
     return NPG.improve(key, policy, opponent, TINY.policy.steps.at(schedule.policy_effort), TINY)[0]
 

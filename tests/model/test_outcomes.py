@@ -23,7 +23,7 @@ from duopoly.model.outcomes import (
     outcome_error,
     outcome_losses,
     outcome_targets,
-    predict_reward_and_termination,
+    predict_outcomes,
 )
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
@@ -59,7 +59,7 @@ def untrained(outputs: LearnedOutputs = BOTH) -> RewardTerminationNets:
 
 
 def at(data: Transitions) -> list[jax.Array]:
-    """The data as arguments of `predict_reward_and_termination`, with the axis of the members."""
+    """The data as arguments of `predict_outcomes`, with the axis of the members."""
     rows = (x[:N] for x in (data.obs, data.action, data.next_obs))
     return [jnp.broadcast_to(x, (2, *x.shape)) for x in rows]
 
@@ -90,7 +90,7 @@ def test_the_point_is_learned_from_its_steps() -> None:
     assert not info.is_refused.any()
     outcomes = state.ensemble.outcomes
     assert outcomes is not None
-    reward, terminated = predict_reward_and_termination(jax.random.key(2), outcomes, *at(fresh))
+    reward, terminated, _ = predict_outcomes(jax.random.key(2), outcomes, *at(fresh))
     error = np.mean((reward - fresh.reward[None]) ** 2, axis=1)
     assert (error < 0.02 * np.var(fresh.reward)).all()
     distance = np.abs(fresh.next_obs[:, 0])
@@ -104,9 +104,7 @@ def test_before_it_knows_anything_as_many_worlds_end_as_did() -> None:
     share = float(np.mean(point_data().terminated))
     np.testing.assert_allclose(outcomes.end_share, share, rtol=1e-5)
     np.testing.assert_allclose(jax.nn.sigmoid(log_odds(outcomes)), share, rtol=1e-4)
-    reward, terminated = predict_reward_and_termination(
-        jax.random.key(0), outcomes, *at(point_data())
-    )
+    reward, terminated, _ = predict_outcomes(jax.random.key(0), outcomes, *at(point_data()))
     assert abs(float(terminated.mean()) / share - 1.0) < 0.2
     assert not np.array_equal(terminated[0], terminated[1])  # each member draws for itself
     np.testing.assert_allclose(reward, np.mean(point_data().reward), rtol=1e-4)
@@ -118,7 +116,7 @@ def test_a_world_never_seen_to_end_does_not_end() -> None:
     outcomes = measure_outcomes(untrained(), endless, 2.0)
     bias = outcomes.members.layers[-1].bias + 100.0
     outcomes = eqx.tree_at(lambda o: o.members.layers[-1].bias, outcomes, bias)
-    reward, terminated = predict_reward_and_termination(jax.random.key(0), outcomes, *at(data))
+    reward, terminated, _ = predict_outcomes(jax.random.key(0), outcomes, *at(data))
     assert not terminated.any()
     limit = np.max(data.reward) + 2.0 * np.std(data.reward)
     np.testing.assert_allclose(reward, limit, rtol=1e-3)  # and no reward is beyond belief

@@ -99,7 +99,9 @@ def test_the_worst_world_alone_moves_the_policy_in_the_worst_case() -> None:
     starts = Starts(obs, jnp.asarray(5), data)
 
     def first_action_after(alpha: float) -> float:
-        moved, _ = NPG.improve(KEY, player, Opponent(Slopes(2), starts), 5, with_alpha(alpha))
+        moved, _ = NPG.improve(
+            KEY, player, Opponent(Slopes(2), starts, lambda: None), 5, with_alpha(alpha)
+        )
         return float(moved.policy(obs[0])[0][0])
 
     # The mean gains by more of it; the second world, always the poorer, by less.

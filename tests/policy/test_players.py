@@ -31,7 +31,7 @@ def test_a_player_begins_adapts_improves_reports_and_acts(improver: Improver) ->
     player, settings = PLAYERS[improver].load(), settings_of(improver)
     begun = player.init(KEY, SPACES, settings)
     adapted = player.adapt(player.adapt(begun, DATA, True), DATA, False)
-    opponent = Opponent(WORLD, Starts(OBS, jnp.asarray(5), DATA))
+    opponent = Opponent(WORLD, Starts(OBS, jnp.asarray(5), DATA), lambda: DATA)
     improved, info = player.improve(KEY, adapted, opponent, 2, settings)
     assert jax.tree.structure(improved) == jax.tree.structure(begun)
     assert set(player.report(info)) <= set(player.metrics) <= set(DESCRIPTIONS)

@@ -144,7 +144,7 @@ def _default(task: str, given: Mapping[str, Any], changes: tuple[Change, ...]) -
     A preset that ends too early for what changes becomes twice as long as the last change's time.
     """
     default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
-    found = preset(task, default.algorithm)
+    found = preset(task, default.algorithm, given.get("policy.improver"))
     steps, settings, perturb = found.num_env_steps, found.settings, ()
     if changes:
         steps = max(steps, 2 * changes[-1].env_steps)

@@ -13,8 +13,8 @@ from duopoly.equilibrium.on_policy import OnPolicyData, effective_sample_size
 from duopoly.equilibrium.policy_leader import LeaderInfo, policy_term
 from duopoly.game import report
 from duopoly.game.state import Game, GameState, Players, Purpose, key_of
-from duopoly.game.views import learned_world, recent_data, start_states
-from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
+from duopoly.game.views import learned_world, practice_world, recent_data, start_states
+from duopoly.model.dynamics import robust_world
 from duopoly.model.fit import measure
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import LeaderPenalty
@@ -57,12 +57,12 @@ class PolicyLeader(NamedTuple):
 
 
 def policy_leader(
-    game: Game, before: Players, state: GameState, world: LearnedWorld | RobustWorld, starts: Starts
+    game: Game, before: Players, state: GameState, starts: Starts
 ) -> PolicyLeader | None:
-    """Returns the implicit term of a policy that improves in ``world``; None unless it leads."""
+    """Returns the implicit term of a policy that improves; None unless it leads."""
     if not leads(game, Leader.POLICY):
         return None
-    on_policy = on_policy_data(game, before, state)
+    on_policy, world = on_policy_data(game, before, state), practice_world(game, before)
 
     def term_fn(step: int, player: State) -> tuple[Samples, LeaderInfo]:
         key = jax.random.fold_in(key_of_term(game, state), step)

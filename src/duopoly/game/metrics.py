@@ -19,7 +19,7 @@ SECONDS: Final[Mapping[Move, str]] = {
     Move.IMPROVE: "seconds of policy steps",
 }
 GROUPS: Final = (
-    *("time", "rollout", "eval", "model", "imagined", "policy"),
+    *("time", "rollout", "eval", "model", "imagined", "policy", "critic"),
     *("planner", "train", "game", "leader", "world"),
 )
 """In the order in which they are told; what is of another group comes last."""

@@ -5,6 +5,7 @@ with its own part updated, and metrics.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,10 @@ from duopoly.equilibrium.gaps import imagine_policy, mean_return
 from duopoly.game import report
 from duopoly.game.leader import model_leader_term, policy_leader
 from duopoly.game.state import Game, GameError, GameState, Players, Purpose, key_of, with_policy
-from duopoly.game.views import learned_world, practice_world, recent_data, start_states
+from duopoly.game.views import learned_world, opponent_of, practice_world, recent_data
 from duopoly.model.fit import fit_model
 from duopoly.model.imagine import Starts
-from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError
+from duopoly.policy.player import OBJECTIVE, PlayerError
 from duopoly.settings import Degree
 from duopoly.types import Controller, Metrics, Transitions
 from duopoly.world.changing import World
@@ -71,9 +72,13 @@ def fit(
 ) -> tuple[GameState, Metrics]:
     """Lets the model player fit the data."""
     settings = game.settings.model
-    num_epochs = settings.epochs.at(degree)
+    num_epochs, max_steps = settings.epochs.at(degree), None
+    if settings.steps_per_env_step > 0.0:
+        collection = game.settings.collection
+        new = collection.steps_per_round if state.round else collection.initial_steps
+        max_steps = math.ceil(settings.steps_per_env_step * new)
     penalty, of_term = model_leader_term(game, before, state, data)
-    model, info = fit_model(key, before.model, data, settings, num_epochs, penalty)
+    model, info = fit_model(key, before.model, data, settings, num_epochs, penalty, max_steps)
     if bool(jnp.all(info.is_refused)):
         raise GameError(
             f"round {state.round}: the fit of every ensemble member turned non-finite; "
@@ -91,10 +96,11 @@ def improve(
     Before that its inputs are normalised by the latest data; it stays the same function.
     """
     player, settings = game.player, game.settings
-    world, starts = practice_world(game, before), start_states(game, state)
+    opponent = opponent_of(game, before, state)
     policy = player.adapt(before.policy, recent_data(game, state), False)
-    leader = policy_leader(game, before, state, world, starts)
-    opponent = Opponent(world, starts, None if leader is None else leader.term_fn)
+    leader = policy_leader(game, before, state, opponent.starts)
+    if leader is not None:
+        opponent = opponent._replace(leader_fn=leader.term_fn)
     num_steps = settings.policy.steps.at(degree)
     try:
         policy, info = player.improve(key, policy, opponent, num_steps, settings)
@@ -103,7 +109,7 @@ def improve(
             f"round {state.round}: {error}; check the reward_fn of {game.task.name}"
         ) from error
     metrics = player.report(info)
-    metrics |= objective_elsewhere(game, before, state, starts, metrics)
+    metrics |= objective_elsewhere(game, before, state, opponent.starts, metrics)
     if leader is not None:
         metrics |= leader.report(info.leader, policy.policy)
     return with_policy(state, policy), metrics

@@ -21,11 +21,10 @@ from duopoly.equilibrium.visitation import visitation_distance
 from duopoly.game import report
 from duopoly.game.moves import controller_of
 from duopoly.game.state import Game, GameState, Players
-from duopoly.game.views import fresh_data, learned_world, practice_world, start_states
+from duopoly.game.views import fresh_data, learned_world, opponent_of, start_states
 from duopoly.model.fit import prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
-from duopoly.policy.player import Opponent
 from duopoly.schedule import Leader, Schedule
 from duopoly.types import Metrics, Rollouts, Transitions
 from duopoly.world.interaction import evaluate as evaluate_episodes
@@ -112,7 +111,7 @@ def measure_policy_gap(key: Key[Array, ""], game: Game, state: GameState) -> Met
     if not is_measured or int(players.model.num_fits) == 0:
         return {}
     world = learned_world(game, players)
-    opponent = Opponent(practice_world(game, players), start_states(game, state))
+    opponent = opponent_of(game, players, state)
     gap = policy_gap(key, game.player, players.policy, world, opponent, settings)
     return {"game/policy_gap": float(gap)}
 

@@ -1,5 +1,6 @@
 """Views of the game's state: the data, the starts of imagination, and the learned world."""
 
+import functools
 from typing import Final
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from duopoly.game.known import known_functions
 from duopoly.game.state import Game, GameState, Players
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import Starts
+from duopoly.policy.player import Opponent
 from duopoly.types import Transitions
 
 MAX_STARTS: Final = 1_000
@@ -31,6 +33,17 @@ def latest_collections(game: Game, state: GameState, num_rounds: int) -> Transit
 def recent_data(game: Game, state: GameState) -> Transitions:
     """Returns the newest transitions, as many as the model's window holds."""
     return state.buffer.latest(game.settings.model.window)
+
+
+def all_data(game: Game, state: GameState) -> Transitions:
+    """Returns all transitions that are kept."""
+    return state.buffer.latest(game.settings.model.capacity)
+
+
+def opponent_of(game: Game, players: Players, state: GameState) -> Opponent:
+    """Returns what the policy player sees of the other side, were it not to lead."""
+    world, starts = practice_world(game, players), start_states(game, state)
+    return Opponent(world, starts, functools.partial(all_data, game, state))
 
 
 def start_states(game: Game, state: GameState) -> Starts:

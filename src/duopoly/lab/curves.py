@@ -36,6 +36,10 @@ COLOURS = {
     "pets": "#8a5a9e",
     "metrpo": "#3b9c9c",
     "slbo": "#9c6b3b",
+    "svg": "#2f9e6e",
+    "dhmbpo": "#7048c6",
+    "mbpo": "#c25e9b",
+    "sac": "#5d6b7a",
 }
 _OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
 """Colours of further variants of an algorithm."""

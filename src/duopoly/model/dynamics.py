@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.model.ensemble import Ensemble, disagreement, predict
-from duopoly.model.outcomes import LearnedOutputs, predict_reward_and_termination
+from duopoly.model.ensemble import Ensemble, disagreement, predict, share_clipped
+from duopoly.model.outcomes import LearnedOutputs, predict_outcomes
 from duopoly.networks import MLP
 from duopoly.settings import RobustnessSettings
 from duopoly.types import Prediction
@@ -70,14 +70,20 @@ class LearnedWorld(eqx.Module):
         """
         key_next, key_end = jax.random.split(key)
         next_obs = predict(self.ensemble, obs, action, key_next)
+        clipped = share_clipped(self.ensemble, next_obs)
         next_obs, reward, terminated = jax.vmap(jax.vmap(self._complete))(obs, action, next_obs)
-        if self.ensemble.outcomes is not None:
-            learned = predict_reward_and_termination(
-                key_end, self.ensemble.outcomes, obs, action, next_obs
+        trusted = jnp.zeros(terminated.shape, bool)
+        found = Prediction(next_obs, reward, terminated, trusted, clipped=clipped)
+        if self.ensemble.outcomes is None:
+            return found
+        learned = predict_outcomes(key_end, self.ensemble.outcomes, obs, action, next_obs)
+        if self.known.reward_fn is None:
+            found = found._replace(reward=learned.reward)
+        if self.known.terminated_fn is None:
+            found = found._replace(
+                terminated=learned.terminated, end_probability=learned.end_probability
             )
-            reward = learned[0] if self.known.reward_fn is None else reward
-            terminated = learned[1] if self.known.terminated_fn is None else terminated
-        return Prediction(next_obs, reward, terminated, jnp.zeros(terminated.shape, bool))
+        return found
 
     def with_members(self, members: MLP) -> "LearnedWorld":
         """Returns the same world with other dynamics networks."""

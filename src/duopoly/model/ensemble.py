@@ -58,19 +58,24 @@ def init_ensemble(
     angles: tuple[int, ...] = (),
 ) -> Ensemble:
     """Draws each member's weights from its own key; ``angles`` are seen as sine and cosine."""
-    is_likelihood = settings.loss == "likelihood"
-    num_outputs = len(learned) * (2 if is_likelihood else 1)
+    num_learned, is_squared = len(learned), settings.loss == "squared"
+    num_outputs = num_learned * (2 if settings.loss == "likelihood" else 1)
+    num_levels = num_learned if settings.loss == "noise_level" else 0
     sizes = (obs_dim + action_dim + len(angles), *settings.hidden, num_outputs)
     key_outcomes = jax.random.fold_in(key, OUTCOMES)
-    keys = jax.random.split(key, settings.num_members)
+
+    def member(key: Key[Array, ""]) -> MLP:
+        norm = settings.layer_norm
+        return MLP(key, sizes, settings.activation, layer_norm=norm, num_constant=num_levels)
+
     return Ensemble(
-        members=eqx.filter_vmap(lambda k: MLP(k, sizes, settings.activation))(keys),
+        members=eqx.filter_vmap(member)(jax.random.split(key, settings.num_members)),
         inputs=Normaliser.identity(obs_dim + action_dim, angles),
         targets=Normaliser.identity(len(learned)),
         low=jnp.full(len(learned), -jnp.inf, jnp.float32),
         high=jnp.full(len(learned), jnp.inf, jnp.float32),
         learned=learned,
-        bounds=(settings.min_log_std, settings.max_log_std) if is_likelihood else None,
+        bounds=None if is_squared else (settings.min_log_std, settings.max_log_std),
         outcomes=init_outcomes(key_outcomes, obs_dim, action_dim, settings, outputs),
     )
 
@@ -109,6 +114,17 @@ def predict(
 
     over_batch = jax.vmap(predict_one, in_axes=(None, 0, 0, 0))
     return eqx.filter_vmap(over_batch)(ensemble.members, obs, action, noise)
+
+
+def share_clipped(ensemble: Ensemble, next_obs: Float[Array, "E B obs"]) -> Float[Array, "E B"]:
+    """Returns the share of the learned components of predictions that lie at the range's edge.
+
+    There `predict` has cut them, and no gradient goes through.
+    """
+    learned = next_obs[:, :, jnp.asarray(ensemble.learned)]
+    low, high = ensemble.low[None, None], ensemble.high[None, None]
+    at_edge = (learned == low) | (learned == high)
+    return jnp.mean(at_edge.astype(next_obs.dtype), axis=-1)
 
 
 def disagreement(

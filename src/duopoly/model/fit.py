@@ -78,7 +78,7 @@ def init_model(
 
 READS: Final = (
     *("clip_sigmas", "holdout", "patience", "proximal", "bootstrap"),
-    *("batch_size", "learning_rate"),
+    *("batch_size", "learning_rate", "weight_decay"),
 )
 """Settings of the model that a fit reads."""
 
@@ -90,14 +90,16 @@ def fit_model(
     settings: ModelSettings,
     num_epochs: int,
     penalty: LeaderPenalty | None = None,
+    max_steps: int | None = None,
 ) -> tuple[ModelState, FitInfo]:
     """Fits every member to the data by Adam, warm-started, each on minibatches of its own.
 
     Adam's moments are reset in every fit; its step size falls along half a cosine to a hundredth. A
     member whose parameters or loss turn non-finite keeps those it came with. A ``penalty``
-    is what a model that leads adds to its loss.
+    is what a model that leads adds to its loss. No more than ``max_steps`` gradient steps are made.
     """
-    return _fit(key, state, data, narrow(settings, READS), num_epochs, penalty)
+    most = None if max_steps is None else jnp.asarray(max_steps)
+    return _fit(key, state, data, narrow(settings, READS), num_epochs, penalty, most)
 
 
 @eqx.filter_jit
@@ -108,6 +110,7 @@ def _fit(
     settings: ModelSettings,
     num_epochs: int,
     penalty: LeaderPenalty | None,
+    max_steps: Int[Array, ""] | None,
 ) -> tuple[ModelState, FitInfo]:
     ensemble = measure(state.ensemble, data, settings.clip_sigmas)
     training = training_data(ensemble, data)
@@ -127,7 +130,7 @@ def _fit(
         if penalty is not None and gradient is not None:
             own = LeaderPenalty(gradient, penalty.proximal_weight)
             objective = with_leader_penalty(objective, own, networks.dynamics)
-        return train_member(key, networks, drawn, objective, settings, num_epochs)
+        return train_member(key, networks, drawn, objective, settings, num_epochs, max_steps)
 
     before = networks_of(ensemble)
     keys = jax.random.split(key, ensemble.num_members)
@@ -138,6 +141,7 @@ def _fit(
         is_refused |= ~jnp.isfinite(progress.holdout_error)
     members = select(is_refused, before, fitted)
     num_steps = jnp.max(progress.num_epochs) * -(-rows.num_valid // settings.batch_size)
+    num_steps = num_steps if max_steps is None else jnp.minimum(num_steps, max_steps)
     info = FitInfo(progress.loss, num_steps, is_refused, *progress[1:])
     return ModelState(with_networks(ensemble, members), state.num_fits + 1), info
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -32,6 +33,34 @@ class Dynamics(Protocol):
     ) -> Prediction:
         """Returns the prediction of every world; ``key`` is for those that are random."""
         ...
+
+
+class Shuffled(eqx.Module):
+    """A simulator that hands every rollout to another member at every step.
+
+    What a rollout meets is then the ensemble, not one member whose errors it could learn to use.
+    Source: Chua et al. (2018): TS1.
+    """
+
+    world: Dynamics
+
+    @property
+    def num_members(self) -> int:
+        """Size of the axis E."""
+        return self.world.num_members
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        obs: Float[Array, "E B obs"],
+        action: Float[Array, "E B act"],
+    ) -> Prediction:
+        """Returns the prediction of a random member for every row of a batch, one row each."""
+        key_order, key_world = jax.random.split(key)
+        order = jax.random.permutation(key_order, obs.shape[0])
+        back = jnp.argsort(order)
+        prediction = self.world(key_world, obs[order], action[order])
+        return jax.tree.map(lambda x: x[back], prediction)
 
 
 class Starts(NamedTuple):
@@ -92,7 +121,7 @@ def imagine(
         (obs, valid), (key_act, key_world) = carry, keys
         action = act(key_act, obs)
         prediction = dynamics(key_world, obs, action)
-        next_obs, reward, terminated, truncated, bonus = prediction
+        next_obs, reward, terminated, truncated, bonus = prediction[:5]
         seen = Rollouts(obs, action, reward, next_obs, terminated, truncated, valid, bonus)
         return (next_obs, valid & ~terminated & ~truncated), seen
 

@@ -1,7 +1,8 @@
 """Definition 1's KL divergence in its two forms, and the divergence that a proximal step adds.
 
-A member predicts a Gaussian N(μ, σ²) over the normalised change. Its standard deviation is
-either one for all (squared loss) or its own, predicted for every (s, a) (likelihood loss).
+A member predicts a Gaussian N(μ, σ²) over the normalised change. Its standard deviation is one for
+all (squared loss), predicted for every (s, a) (likelihood), or one level per output that the member
+learns (noise_level).
 """
 
 from typing import NamedTuple

@@ -148,19 +148,28 @@ def outcome_error(outcomes: RewardTerminationNets, data: Transitions) -> Outcome
     return jax.vmap(of_member)(outcomes.members)
 
 
-def predict_reward_and_termination(
+class Outcomes(NamedTuple):
+    """What the members expect of steps; an output that is not learned has no meaning."""
+
+    reward: Float[Array, "E B"]
+    terminated: Bool[Array, "E B"]
+    """Drawn."""
+    end_probability: Float[Array, "E B"]
+
+
+def predict_outcomes(
     key: Key[Array, ""],
     outcomes: RewardTerminationNets,
     obs: Float[Array, "E B obs"],
     action: Float[Array, "E B act"],
     next_obs: Float[Array, "E B obs"],
-) -> tuple[Float[Array, "E B"], Bool[Array, "E B"]]:
+) -> Outcomes:
     """Returns what each member expects every step to earn, and draws whether its world ends there.
 
     The reward stays near the range of the data's. Termination is drawn with the probability that
     the network gives it, not cut at one half: so as many imagined steps end as it expects, even
     where ends cannot be predicted and no single step is likely to be one. A world that was never
-    seen to end does not end. An output that is not learned has no meaning.
+    seen to end does not end.
     """
 
     def one(member: MLP, *row: Array) -> Array:
@@ -172,7 +181,7 @@ def predict_reward_and_termination(
     probability = jax.nn.sigmoid(output[..., -1] + log_odds(outcomes))
     probability = jnp.where(outcomes.end_share > 0.0, probability, 0.0)
     terminated = jax.random.uniform(key, probability.shape) < probability
-    return jnp.clip(reward, outcomes.low, outcomes.high), terminated
+    return Outcomes(jnp.clip(reward, outcomes.low, outcomes.high), terminated, probability)
 
 
 def log_odds(outcomes: RewardTerminationNets) -> Float[Array, ""]:

@@ -52,14 +52,20 @@ def train_member(
     objective: Objective,
     settings: ModelSettings,
     num_epochs: int,
+    max_steps: Int[Array, ""] | None = None,
 ) -> tuple[Networks, Progress]:
     """Fits one member to the rows; the step size falls along half a cosine to a hundredth.
 
-    Adam's moments begin anew with the step size. Those of the last fit belong to steps a hundred
-    times as small: kept, they make refits of the same data worse and worse (docs/tuning.md).
+    At most ``max_steps`` gradient steps are made: the last epoch may be a part of one. Adam's
+    moments begin anew with the step size. Those of the last fit belong to steps a hundred times as
+    small: kept, they make refits of the same data worse and worse (docs/tuning.md).
     """
     optimiser = optax.scale_by_adam()
     num_batches = -(-rows.num_valid // settings.batch_size)
+    planned, num_passes = num_epochs * num_batches, num_epochs
+    if max_steps is not None:
+        planned = jnp.minimum(planned, max_steps)
+        num_passes = -(-planned // num_batches)
     is_row = jnp.arange(rows.rows.shape[0]) < rows.num_valid
 
     def step_size(progress: Array) -> Float[Array, ""]:
@@ -67,37 +73,41 @@ def train_member(
 
     def epoch(trained: TrainState, key: Array, index: Array) -> tuple[TrainState, Float[Array, ""]]:
         batch, _ = random_batches(key, is_row, settings.batch_size)
+        num_steps = jnp.minimum(num_batches, planned - index * num_batches)
 
         def step(i: Array, carry: tuple) -> tuple:
             networks, opt_state, total = carry
             loss, grad = jax.value_and_grad(objective.loss_fn)(networks, rows.rows[batch(i)])
             updates, opt_state = optimiser.update(grad, opt_state)
-            rate = step_size((index + i / num_batches) / num_epochs)
-            networks = jax.tree.map(lambda p, u: p - rate * u, networks, updates)
+            rate = step_size((index + i / num_batches) / (planned / num_batches))
+            networks = jax.tree.map(
+                lambda p, u: p - rate * (u + settings.weight_decay * p), networks, updates
+            )
             return networks, opt_state, total + loss
 
-        networks, opt_state, total = jax.lax.fori_loop(0, num_batches, step, (*trained, 0.0))
-        return (networks, opt_state), total / num_batches
+        networks, opt_state, total = jax.lax.fori_loop(0, num_steps, step, (*trained, 0.0))
+        return (networks, opt_state), total / num_steps
 
     keys = jax.random.split(key, num_epochs)
     start = networks, optimiser.init(eqx.filter(networks, eqx.is_array))
     if objective.holdout_fn is None:
-        return _all_epochs(keys, start, epoch)
-    return _until_stale(keys, start, epoch, objective.holdout_fn, settings.patience)
+        return _all_epochs(keys, num_passes, start, epoch)
+    return _until_stale(keys, num_passes, start, epoch, objective.holdout_fn, settings.patience)
 
 
 def _all_epochs(
-    keys: Key[Array, " epochs"], start: TrainState, epoch: Epoch
+    keys: Key[Array, " epochs"], num_passes: int | Int[Array, ""], start: TrainState, epoch: Epoch
 ) -> tuple[Networks, Progress]:
-    def one(trained: TrainState, now: tuple[Array, Array]) -> tuple[TrainState, Float[Array, ""]]:
-        return epoch(trained, *now)
+    def one(index: Array, carry: tuple) -> tuple:
+        return epoch(carry[0], keys[index], index)
 
-    (networks, _), losses = jax.lax.scan(one, start, (keys, jnp.arange(len(keys))))
-    return networks, Progress(losses[-1], jnp.asarray(jnp.nan), jnp.asarray(len(keys)))
+    (networks, _), loss = jax.lax.fori_loop(0, num_passes, one, (start, jnp.zeros(())))
+    return networks, Progress(loss, jnp.asarray(jnp.nan), jnp.asarray(num_passes))
 
 
 def _until_stale(
     keys: Key[Array, " epochs"],
+    num_passes: int | Int[Array, ""],
     start: TrainState,
     epoch: Epoch,
     holdout_fn: Callable[[Networks], Float[Array, ""]],
@@ -110,7 +120,7 @@ def _until_stale(
 
     def goes_on(carry: tuple) -> Array:
         done, best_at = carry[0], carry[1]
-        return (done < len(keys)) & (done - best_at < patience)
+        return (done < num_passes) & (done - best_at < patience)
 
     def once(carry: tuple) -> tuple:
         done, best_at, trained, best, lowest, _ = carry

@@ -40,6 +40,18 @@ def _pg() -> "PolicyPlayer":
     return PG
 
 
+def _svg() -> "PolicyPlayer":
+    from duopoly.policy.actor_critic.player import SVG
+
+    return SVG
+
+
+def _sac() -> "PolicyPlayer":
+    from duopoly.policy.actor_critic.player import SAC
+
+    return SAC
+
+
 def _mppi() -> "PolicyPlayer":
     from duopoly.policy.planner.player import MPPI
 
@@ -56,6 +68,8 @@ PLAYERS: Final[Mapping[Improver, Row]] = {
     "npg": Row(_npg, has_parameters=True, can_lead=True),
     "trpo": Row(_trpo, has_parameters=True, can_lead=True),
     "pg": Row(_pg, has_parameters=True, can_lead=True),
+    "svg": Row(_svg, has_parameters=True),
+    "sac": Row(_sac, has_parameters=True),
     "mppi": Row(_mppi, has_parameters=False),
     "cem": Row(_cem, has_parameters=False),
 }

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from duopoly.model.imagine import Act
 from duopoly.networks import MLP, Normaliser
+from duopoly.policy.host import HostNetwork
 from duopoly.settings import PolicySettings
 from duopoly.types import Controller, Decision, Transitions
 
@@ -115,27 +116,11 @@ def entropy(policy: GaussianPolicy) -> Float[Array, ""]:
 
 @dataclasses.dataclass(frozen=True)
 class NumpyPolicy:
-    """A copy of a policy's numbers for the host: a compiled call costs more than the physics."""
+    """A copy of a policy's numbers for the host."""
 
-    weights: tuple[Float[np.ndarray, "_ _"], ...]
-    """Input-major, one per layer."""
-    biases: tuple[Float[np.ndarray, " _"], ...]
+    mean: HostNetwork
+    """Of one observation or of a batch of them."""
     std: Float[np.ndarray, " act"]
-    shift: Float[np.ndarray, " obs"]
-    scale: Float[np.ndarray, " obs"]
-    angles: tuple[int, ...] = ()
-    """Components seen as sine, in their place, and cosine, at the end."""
-
-    def mean(self, obs: Float[np.ndarray, "*batch obs"]) -> Float[np.ndarray, "*batch act"]:
-        """Returns the mean action of one observation or of a batch of them."""
-        x = (obs - self.shift) / self.scale
-        if self.angles:
-            angle = obs[..., list(self.angles)]
-            x[..., list(self.angles)] = np.sin(angle)
-            x = np.concatenate([x, np.cos(angle)], axis=-1)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = np.tanh(x @ weight + bias)
-        return x @ self.weights[-1] + self.biases[-1]
 
     def sample(
         self, obs: Float[np.ndarray, "*batch obs"], rng: np.random.Generator
@@ -147,16 +132,8 @@ class NumpyPolicy:
 
 def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
     """Copies a policy to the host, in double precision."""
-    layers = policy.network.layers
-    to_host = lambda x: np.asarray(x, np.float64)  # noqa: E731
-    return NumpyPolicy(
-        weights=tuple(to_host(layer.weight) for layer in layers),
-        biases=tuple(to_host(layer.bias) for layer in layers),
-        std=np.exp(to_host(policy.log_std)),
-        shift=to_host(policy.inputs.mean),
-        scale=to_host(policy.inputs.std),
-        angles=policy.inputs.angles,
-    )
+    std = np.exp(np.asarray(policy.log_std, np.float64))
+    return NumpyPolicy(HostNetwork.of(policy.network, policy.inputs), std)
 
 
 def gaussian_controller(policy: GaussianPolicy) -> Controller:

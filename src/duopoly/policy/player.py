@@ -46,6 +46,8 @@ class Opponent(NamedTuple):
     """The learned world, with what the policy player adds to it for its own purposes (Eq. 17)."""
     starts: Starts
     """Real data: where imagination may start."""
+    data_fn: Callable[[], Transitions]
+    """Returns all real data that are kept."""
     leader_fn: LeaderFn | None = None
     """Of a policy that leads; None: its gradient is of first order."""
 

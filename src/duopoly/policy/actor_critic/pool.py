@@ -1,0 +1,116 @@
+"""A pool of imagined transitions of the latest policies: where updates start.
+
+Source: Kubo et al. (2025), Double horizon model-based policy optimization: their distribution
+rollouts.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from duopoly.model.imagine import Act, Dynamics, imagine
+from duopoly.settings import ActorCriticSettings
+from duopoly.types import Transitions
+
+
+class Steps(NamedTuple):
+    """Steps of the world, real or imagined, in no order."""
+
+    obs: Float[Array, "*N obs"]
+    action: Float[Array, "*N act"]
+    pay: Float[Array, "*N"]
+    next_obs: Float[Array, "*N obs"]
+    terminated: Bool[Array, "*N"]
+
+
+class Pool(NamedTuple):
+    """Imagined steps, those of each refill in a slot, the oldest overwritten first."""
+
+    steps: Steps
+    """Of each slot, ``[slot, step, …]``, padding included."""
+    valid: Bool[Array, "slot step"]
+    order: Int[Array, " N"]
+    """Numbers of the steps, those that are no padding first."""
+    num_valid: Int[Array, ""]
+
+
+def fill(
+    key: Key[Array, ""],
+    act: Act,
+    world: Dynamics,
+    data: Transitions,
+    settings: ActorCriticSettings,
+) -> Pool:
+    """Returns a full pool: rollouts of one policy from real states, drawn from all data."""
+    keys = jax.random.split(key, settings.pool_slots)
+    steps, valid = jax.lax.map(lambda k: _imagine(k, act, world, data, settings), keys)
+    return _ordered(steps, valid)
+
+
+def refill(
+    key: Key[Array, ""],
+    pool: Pool,
+    slot: Int[Array, ""],
+    act: Act,
+    world: Dynamics,
+    data: Transitions,
+    settings: ActorCriticSettings,
+) -> Pool:
+    """Returns the pool with one slot renewed."""
+    steps, valid = _imagine(key, act, world, data, settings)
+    steps = jax.tree.map(lambda all_, new: all_.at[slot].set(new), pool.steps, steps)
+    return _ordered(steps, pool.valid.at[slot].set(valid))
+
+
+def sample(key: Key[Array, ""], pool: Pool, shape: tuple[int, ...]) -> Steps:
+    """Draws steps of the pool, all that are no padding alike."""
+    chosen = pool.order[jax.random.randint(key, shape, 0, jnp.maximum(pool.num_valid, 1))]
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[chosen], pool.steps)
+
+
+def sample_real(key: Key[Array, ""], data: Transitions, num_steps: int) -> Steps:
+    """Draws real steps, all alike."""
+    rows = jax.random.randint(key, (num_steps,), 0, data.num_valid)
+    taken = (data.obs, data.action, data.reward, data.next_obs, data.terminated)
+    return Steps(*(x[rows] for x in taken))
+
+
+def draw_states(
+    key: Key[Array, ""], data: Transitions, shape: tuple[int, int], settings: ActorCriticSettings
+) -> Float[Array, "E B obs"]:
+    """Draws real states: of all data, and for their share of the newest transitions alone."""
+    oldest = jnp.maximum(data.num_valid - settings.num_newest, 0)
+    is_newest = jnp.arange(shape[1]) < round(settings.newest_share * shape[1])
+    first = jnp.broadcast_to(jnp.where(is_newest, oldest, 0)[None], shape)
+    return data.obs[jax.random.randint(key, shape, first, data.num_valid)]
+
+
+def join(*parts: Steps) -> Steps:
+    """Returns all steps of several parts."""
+    return Steps(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def members_share(world: Dynamics, settings: ActorCriticSettings) -> tuple[int, int]:
+    """Returns how a batch is divided over the members: their number, and rollouts of each."""
+    return world.num_members, -(-settings.batch_size // world.num_members)
+
+
+def _imagine(
+    key: Key[Array, ""],
+    act: Act,
+    world: Dynamics,
+    data: Transitions,
+    settings: ActorCriticSettings,
+) -> tuple[Steps, Bool[Array, " step"]]:
+    key_starts, key_imagine = jax.random.split(key)
+    shape = members_share(world, settings)
+    starts = draw_states(key_starts, data, shape, settings)
+    found = imagine(key_imagine, act, world, starts, settings.pool_horizon)
+    steps = Steps(found.obs, found.action, found.pay, found.next_obs, found.terminated)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (steps, found.valid))
+
+
+def _ordered(steps: Steps, valid: Bool[Array, "slot step"]) -> Pool:
+    return Pool(steps, valid, jnp.argsort(~valid.reshape(-1), stable=True), jnp.sum(valid))
