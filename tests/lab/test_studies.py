@@ -22,7 +22,8 @@ def test_a_study_plays_what_its_row_says(name, tmp_path, monkeypatch):
     assert (command.steps, command.perturb) == (study.num_env_steps, study.perturb)
     assert (command.out, command.resume) == (Path("runs/studies") / variant, True)
     changes = {**study.changes, "evaluation.gap_steps": 0}
-    assert command.settings == override(preset(task, command.algorithm).settings, changes)
+    found = preset(task, command.algorithm, study.changes.get("policy.improver"))
+    assert command.settings == override(found.settings, changes)
 
 
 def test_every_kind_of_change_becomes_words(monkeypatch):

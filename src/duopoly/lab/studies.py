@@ -49,6 +49,7 @@ CAUTIOUS = {"robustness.cvar_alpha": 0.25}
 REMEMBERING = {"model.window": 25_000, "model.epochs.convergence": 12}
 PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
 FORGETTING = {"model.window": 5_000}
+SVG = {"policy.improver": "svg"}
 LONGER_ARM, OTHER_GOALS = ("forearm@10000",), ("goal@8000",)
 
 STUDIES: dict[str, Study] = {
@@ -73,6 +74,8 @@ STUDIES: dict[str, Study] = {
     "Hopper-v5/pal-unrolled": Study(50_000, UNROLLED),
     "Hopper-v5/pal-cvar": Study(50_000, CAUTIOUS),
     "Hopper-v5/pal-pessimistic": Study(50_000, PESSIMISTIC),
+    "Hopper-v5/pal-svg": Study(30_000, SVG),
+    "HalfCheetah-v5/pal-svg": Study(30_000, SVG),
     "DClawTurn/pal": Study(50_000),
     "DKittyOrient/pal": Study(100_000),
     "InHandPen/pal": Study(200_000),
