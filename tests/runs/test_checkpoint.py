@@ -231,6 +231,17 @@ def test_another_runs_checkpoint_is_refused(directory, change, message):
         load(directory / name_of(2), dataclasses.replace(CONFIG, **change))
 
 
+def test_a_run_that_was_made_before_a_setting_has_its_default(directory):
+    path = directory / name_of(2)
+    run = json.loads((path / "manifest.json").read_text())["run"]
+    del run["settings"]["model"]["layer_norm"], run["settings"]["policy"]["actor_critic"]
+    rewrite(path, run=run)
+    assert_same(load(path, CONFIG), example(2))
+    settings = override(CONFIG.settings, {"model.layer_norm": True})
+    with pytest.raises(DamageError, match=r"model\.layer_norm is False there, True here"):
+        load(path, dataclasses.replace(CONFIG, settings=settings))
+
+
 def test_a_longer_run_is_the_same_run(directory):
     assert_same(load_newest(directory, dataclasses.replace(CONFIG, steps=9_999)), example(2))
 

@@ -16,9 +16,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from duopoly.runs import atomic
+from duopoly.runs import atomic, settings_json
 from duopoly.runs.config import FORMAT, RunConfig, difference, read_record
 from duopoly.runs.errors import DamageError
+from duopoly.settings import SettingsError
 
 Arrays = dict[str, np.ndarray]
 
@@ -123,7 +124,7 @@ def load(path: Path, config: RunConfig) -> Checkpoint:
     if path.is_symlink() or not path.is_dir():
         raise DamageError("not a directory")
     manifest = _read_manifest(path / _MANIFEST)
-    if found := difference(manifest["run"], _owner(config)):
+    if found := difference(_completed(manifest["run"]), _owner(config)):
         raise ForeignError(found)
     if path.name != name_of(manifest["round"]):
         raise DamageError(f"holds round {manifest['round']}")
@@ -190,3 +191,16 @@ def _read_group(path: Path, group: str, manifest: dict[str, Any]) -> Arrays:
     if _describe(arrays) != manifest["arrays"].get(group):
         raise DamageError(f"{name} holds other arrays than its manifest says")
     return arrays
+
+
+def _completed(owner: dict[str, Any]) -> dict[str, Any]:
+    """The same with settings that came later: a run that was made without them has their defaults.
+
+    Raises:
+        DamageError: they are no settings.
+    """
+    try:
+        settings = settings_json.to_dict(settings_json.from_dict(owner.get("settings")))
+    except SettingsError as error:
+        raise DamageError(str(error)) from None
+    return {**owner, "settings": settings}
