@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics
-from duopoly.networks import MLP, Normaliser, rebase
+from duopoly.networks import MLP, rebase
 from duopoly.policy.actor_critic.actor import Actor, draw, init_actor
 from duopoly.policy.actor_critic.critics import (
     Bounds,
@@ -53,6 +53,16 @@ class ActorCriticState(eqx.Module):
     optimisers: Optimisers
     num_updates: Int[Array, ""]
     """Since the game began."""
+
+    @property
+    def online(self) -> Critics:
+        """Q by the critics that learn."""
+        return Critics(self.critics, self.bounds, self.actor.inputs)
+
+    @property
+    def slow(self) -> Critics:
+        """Q by the target critics."""
+        return Critics(self.targets, self.bounds, self.actor.inputs)
 
 
 class Experience(NamedTuple):
@@ -131,12 +141,7 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
 def renew_inputs(state: ActorCriticState, seen: Transitions) -> ActorCriticState:
     """Returns the same actor and critics, with inputs normalised by newer data."""
     old = state.actor.inputs
-    return with_inputs(state, old.renewed(seen.obs, seen.valid))
-
-
-def with_inputs(state: ActorCriticState, new: Normaliser) -> ActorCriticState:
-    """Returns the same functions of inputs normalised in another way."""
-    old = state.actor.inputs
+    new = old.renewed(seen.obs, seen.valid)
     over_critics = jax.vmap(lambda one: rebase(one, old, new))
     return eqx.tree_at(
         lambda s: (s.actor, s.critics, s.targets),
@@ -269,9 +274,8 @@ def one_step_targets(
     r + γ (1 − d) (min Q⁻(s', a') − α log π(a'|s')),   a' ~ π(·|s')
     """
     key_next, key_some = jax.random.split(key)
-    slow = Critics(state.targets, state.bounds, state.actor.inputs)
     following = draw(key_next, state.actor, steps.next_obs)
-    values = slow(steps.next_obs, following.action)
+    values = state.slow(steps.next_obs, following.action)
     value = lowest_of_some(key_some, values, settings.policy.actor_critic.num_lowest)
     value = value - state.temperature * following.log_prob
     rest = jnp.where(steps.terminated, 0.0, settings.policy.discount * value)

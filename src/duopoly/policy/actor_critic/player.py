@@ -15,7 +15,7 @@ from duopoly.narrow import narrow
 from duopoly.networks import Normaliser
 from duopoly.policy.actor_critic import sac, svg
 from duopoly.policy.actor_critic.actor import Actor, act_by, actor_controller, kl_divergence
-from duopoly.policy.actor_critic.critics import Bounds, Critics
+from duopoly.policy.actor_critic.critics import Bounds
 from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
@@ -307,10 +307,9 @@ def _judge(
     starts = obs[: members * share].reshape(members, share, -1)
     far = MAX_LONG if discount in (0.0, 1.0) else math.ceil(math.log(0.01) / math.log(discount))
     ahead = look_ahead(key, state.actor, world, starts, min(far, MAX_LONG), discount)
-    critics = Critics(state.critics, state.bounds, state.actor.inputs)
-    last = jnp.mean(critics(ahead.last_obs, ahead.last.action), axis=0)
+    last = jnp.mean(state.online(ahead.last_obs, ahead.last.action), axis=0)
     earned = soft_return(ahead, last, state.temperature, with_first=False)
-    value = jnp.mean(critics(starts, ahead.action), axis=0)
+    value = jnp.mean(state.online(starts, ahead.action), axis=0)
     seen = world(key, starts, ahead.action)
     clipped = jnp.nan if seen.clipped is None else jnp.mean(seen.clipped)
     return Judgement(std, jnp.mean(value - earned), jnp.asarray(clipped))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.networks import MLP
 from duopoly.policy.actor_critic.actor import draw
-from duopoly.policy.actor_critic.critics import Critics, lowest_of_some, measure_bounds
+from duopoly.policy.actor_critic.critics import lowest_of_some, measure_bounds
 from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
@@ -38,11 +38,11 @@ def teach(
     if experience.pool is not None:
         imagined = sample(key_steps, experience.pool, (options.batch_size - num_real,))
         steps = join(imagined, steps)
-    critics = Critics(state.critics, state.bounds, state.actor.inputs)
 
     def loss_fn(network: MLP) -> tuple[Float[Array, ""], tuple[Array, Array]]:
         drawn = draw(key_actor, state.actor.with_network(network), steps.obs)
-        values = lowest_of_some(key_some, critics(steps.obs, drawn.action), options.num_lowest)
+        values = state.online(steps.obs, drawn.action)
+        values = lowest_of_some(key_some, values, options.num_lowest)
         objective = jnp.mean(values - state.temperature * drawn.log_prob)
         return -objective, (objective, -jnp.mean(drawn.log_prob))
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.networks import MLP
-from duopoly.policy.actor_critic.critics import Critics, lowest_of_some, measure_bounds
+from duopoly.policy.actor_critic.critics import lowest_of_some, measure_bounds
 from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
@@ -69,8 +69,8 @@ def teach(
         return jax.tree.map(jnp.zeros_like, network), loss_fn(network)[1]
 
     gradient, (ahead, objective) = jax.lax.cond(actor_moves, moving, still, state.actor.network)
-    slow = Critics(state.targets, state.bounds, state.actor.inputs)
-    last = lowest_of_some(key_some, slow(ahead.last_obs, ahead.last.action), options.num_lowest)
+    values = state.slow(ahead.last_obs, ahead.last.action)
+    last = lowest_of_some(key_some, values, options.num_lowest)
     target = soft_return(ahead, last, state.temperature, with_first=False)
     rows = [x.reshape(-1, *x.shape[2:]) for x in (starts, ahead.action, target)]
     if options.real_share > 0.0:
@@ -89,10 +89,9 @@ def objective_of(
     state: ActorCriticState, starts: Float[Array, "E B obs"], ahead: Lookahead, weight: float
 ) -> Float[Array, ""]:
     """Returns what the actor maximises, ``weight`` of it J_H and the rest J_0."""
-    critics = Critics(state.critics, state.bounds, state.actor.inputs)
-    last = jnp.mean(critics(ahead.last_obs, ahead.last.action), axis=0)
+    last = jnp.mean(state.online(ahead.last_obs, ahead.last.action), axis=0)
     far = soft_return(ahead, last, state.temperature, with_first=True)
-    near = jnp.mean(critics(starts, ahead.action), axis=0)
+    near = jnp.mean(state.online(starts, ahead.action), axis=0)
     near = near - state.temperature * ahead.log_prob[0]
     return jnp.mean(weight * far + (1.0 - weight) * near)
 
