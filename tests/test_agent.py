@@ -13,7 +13,9 @@ from duopoly.agent import MAL, PAL, Agent, Algorithm, _read_task, load_agent
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs import atomic, train
 from duopoly.runs.errors import DamageError, UsageError
+from duopoly.settings import override
 from duopoly.world.interaction import memoryless
+from duopoly.world.task import TaskError
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,19 @@ def test_a_seed_of_any_whole_type_is_saved(config, tmp_path):
     agent = PAL(config.task, seed=np.int64(3), settings=config.settings)
     agent.save(tmp_path / "agent")
     assert PAL.load(tmp_path / "agent").seed == 3
+
+
+def test_actions_are_held_for_as_long_as_the_settings_say(config, tmp_path):
+    settings = override(config.settings, {"collection.action_repeat": 4})
+    agent = PAL("Pendulum-v1", settings=settings).learn(3)
+    assert (agent.task.action_repeat, agent.task.horizon) == (4, 50)
+    assert agent.num_timesteps == 0  # not one action
+    agent.learn(400)
+    assert len(agent.state.buffer) == 100
+    agent.save(tmp_path / "held")
+    assert PAL.load(tmp_path / "held").task.action_repeat == 4
+    with pytest.raises(TaskError, match="Reacher7DOF: action_repeat = 4"):
+        PAL("Reacher7DOF", settings=settings)
 
 
 def test_a_changing_world_is_saved(config, tmp_path):

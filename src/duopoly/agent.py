@@ -62,9 +62,10 @@ class Agent:
 
         Raises:
             SettingsError: the settings' policy player cannot play by the schedule.
+            TaskError: the task's actions cannot be held for as long as the settings say.
         """
         check_players(schedule, settings)
-        self.task = task
+        self.task = task.held(settings.collection.action_repeat)
         self.schedule = schedule
         self.settings = settings
         self.seed = seed
@@ -239,7 +240,8 @@ class Algorithm:
         Raises:
             UnknownTaskError: no task has that name.
             PerturbationError: the task's world cannot change like that.
-            TaskError: the task's spaces cannot be played.
+            TaskError: the task's spaces cannot be played, or its actions not be held for as long
+                as the settings say.
             SettingsError: a leader's gradient is asked for where nobody leads.
             TypeError: ``task`` is something else, such as an environment.
             ValueError: the seed is out of bounds.

@@ -47,6 +47,13 @@ MISTAKES = {
     "train Hopper-v5 --seed -1": "duopoly train: --seed -1: must be in [0, 2,147,483,647]",
     "train Hopper-v5 --seed 1.5": "duopoly train: --seed '1.5': must be a whole number",
     "train Hopper-v5 --steps 0": "duopoly train: --steps 0: must be in [1, 1,000,000,000,000]",
+    "train Ant-v5 --collection.action-repeat 3": (
+        "duopoly train: Ant-v5: action_repeat = 3, must divide the 1000 steps of an episode: "
+        "choose 1, 2, 4 or 5"
+    ),
+    "train Hopper-v5 --steps 3 --collection.action-repeat 4": (
+        "duopoly train: --steps 3: one action of Hopper-v5 alone takes 4"
+    ),
     "train Hopper-v5 --steps 1": "duopoly train: --steps 1: one action of Hopper-v5 alone takes 2",
     f"train Hopper-v5 --out {LONG}": (
         f"duopoly train: cannot write to {LONG}/Hopper-v5/pal/seed_0: File name too long"

@@ -9,7 +9,7 @@ from probes import PointEnv, point_reward, point_terminated
 
 from duopoly.world.custom import _read_env, make_task
 from duopoly.world.environments import RepeatAction
-from duopoly.world.task import TaskError
+from duopoly.world.task import Task, TaskError
 
 
 def make_point(render_mode: str | None) -> gym.Env:  # noqa: ARG001
@@ -54,6 +54,33 @@ def test_repeated_actions_earn_the_sum_of_their_steps() -> None:
         assert (terminated, truncated) == steps[-1][2:4]
         assert info["env_steps"] == num_steps
     assert truncated
+
+
+def test_actions_are_held_for_as_long_as_is_asked_for() -> None:
+    plain = make_task("Pendulum-v1")
+    held = plain.held(4)
+    assert (held.horizon, held.action_repeat) == (50, 4)
+    _, _, _, _, info = started(held).step(np.zeros(1, np.float32))
+    assert info["env_steps"] == 4
+    assert held.held(0) is held.held(4) is held
+    twice = held.held(2)
+    assert (twice.horizon, twice.action_repeat) == (100, 2)
+    assert started(twice).step(np.zeros(1, np.float32))[4]["env_steps"] == 2
+
+
+def test_a_known_reward_is_not_paid_for_other_repeats() -> None:
+    known = make_task(make_point, horizon=20, reward_fn=point_reward)
+    longer = make_task("Pendulum-v1", action_repeat=3)
+    assert known.held(1) is known
+    for task in (known, longer):
+        with pytest.raises(TaskError, match=f"^{task.name}: action_repeat = 2, .* leave it at 0"):
+            task.held(2)
+
+
+def started(task: Task) -> gym.Env:
+    env = task.make(None)
+    env.reset(seed=0)
+    return env
 
 
 def test_a_fall_cuts_a_repeated_action_short() -> None:

@@ -74,6 +74,7 @@ def complete(typed: Typed) -> tuple[Train, Train]:
     default = _default(task, typed.flags, changes)
     command = build(default, typed.flags)
     check_players(SCHEDULES[command.algorithm], command.settings)
+    action_repeat = command.settings.collection.action_repeat or action_repeat
     _check_steps(task, action_repeat, command.steps, changes)
     perturb = tuple(map(str, changes)) or default.perturb
     return default, dataclasses.replace(command, perturb=perturb)
@@ -95,11 +96,9 @@ def act(command: Train) -> None:
         tuple(map(read_change, command.perturb)),
     )
     run = run_directory(command.out, command.task, command.algorithm, command.seed)
-    task = None
-    if command.task_file:
-        task = _sound_task(command.task_file)
-    elif is_registered(command.task):
-        _check_playable(command.task)
+    task = _sound_task(command.task_file) if command.task_file else None
+    if task or is_registered(command.task) or config.settings.collection.action_repeat:
+        _check_playable(task or get_task(command.task), config.settings)
     train_in(run, config, resume=command.resume, task=task)
     _draw_curve(run)
     for name, path in {
@@ -186,12 +185,12 @@ def _sound_task(file: Path) -> "Task":
     return task
 
 
-def _check_playable(name: str) -> None:
-    """Refuses an environment whose spaces cannot be played, before anything is written."""
+def _check_playable(task: "Task", settings: Settings) -> None:
+    """Refuses spaces and action repeats that cannot be played, before anything is written."""
     from duopoly.world.task import TaskError
 
     try:
-        _ = get_task(name).spec
+        _ = task.held(settings.collection.action_repeat).spec
     except TaskError as error:
         raise UsageError(str(error)) from error
 

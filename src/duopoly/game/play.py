@@ -58,12 +58,14 @@ def play(
 
     Raises:
         SettingsError: the settings' policy player cannot play by the schedule.
-        TaskError: the task's spaces cannot be played.
+        TaskError: the task's spaces cannot be played, or its actions not be held for as long as
+            the settings say.
         PerturbationError: the task's world cannot change like that.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
     check_players(schedule, settings)
+    task = task.held(settings.collection.action_repeat)
     game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
     with contextlib.closing(World(task, changes)) as world:

@@ -74,8 +74,10 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     """Returns the state of the game before its first round.
 
     Raises:
-        TaskError: the task's spaces cannot be played.
+        TaskError: the task's spaces cannot be played, or its actions not be held for as long as
+            the settings say.
     """
+    task = task.held(settings.collection.action_repeat)
     spec = task.spec
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
     spaces = Spaces(spec.obs_dim, spec.action_dim, task.angles)

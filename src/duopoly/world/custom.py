@@ -1,14 +1,13 @@
 """Tasks of one's own: an environment of Gymnasium's registry, or one built by a function."""
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import cast
 
 import gymnasium as gym
 
 from duopoly.types import Episode
-from duopoly.world.environments import RepeatAction, from_registry
+from duopoly.world.environments import from_registry, repeating
 from duopoly.world.task import ComputeFn, EnvFactory, RewardFn, Task, TaskError, TerminatedFn
 
 
@@ -51,7 +50,7 @@ def make_task(
             )
         horizon = time_limit // max(action_repeat, 1)
     if action_repeat > 1:
-        make = functools.partial(_make_repeating, make, action_repeat)
+        make = repeating(make, action_repeat)
     return Task(
         name=name,
         summary=f"{name}, a task of one's own ({horizon} actions)",
@@ -90,7 +89,3 @@ def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:
     factory = cast(EnvFactory, env)
     known_name = getattr(factory, "__name__", "<lambda>")
     return factory, None if known_name == "<lambda>" else known_name, None
-
-
-def _make_repeating(make: EnvFactory, num_steps: int, render_mode: str | None) -> gym.Env[Any, Any]:
-    return RepeatAction(make(render_mode), num_steps)

@@ -19,6 +19,15 @@ def _make(env_id: str, options: Mapping[str, Any], render_mode: str | None) -> g
     return gym.make(env_id, render_mode=render_mode, disable_env_checker=True, **options)
 
 
+def repeating(make: EnvFactory, num_steps: int) -> EnvFactory:
+    """Returns what builds the same environment with each action held for some steps."""
+    return functools.partial(_make_repeating, make, num_steps)
+
+
+def _make_repeating(make: EnvFactory, num_steps: int, render_mode: str | None) -> gym.Env[Any, Any]:
+    return RepeatAction(make(render_mode), num_steps)
+
+
 class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
     """Holds each action for k environment steps and pays the sum of their rewards.
 

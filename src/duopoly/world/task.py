@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from duopoly.types import Episode
+from duopoly.world.environments import repeating
 from duopoly.world.perturb import EnvFactory as EnvFactory
 from duopoly.world.perturb import Perturbation
 
@@ -81,6 +82,9 @@ class Task:
     like: networks see their sine and cosine instead, so that a full turn changes nothing."""
     perturbations: tuple[Perturbation, ...] = ()
     """Worlds that this one can turn into while a game is played."""
+    hold_fn: "Callable[[int], Task] | None" = None
+    """Makes the task anew, each action held for so many environment steps. None: only a task whose
+    reward is unknown, and whose actions are not held yet, can be held."""
 
     def __post_init__(self) -> None:
         for field in ("horizon", "action_repeat"):
@@ -98,6 +102,29 @@ class Task:
             raise TaskError(f"{self.name}: angles has {twice} twice")
         if twice := _twice([perturbation.name for perturbation in self.perturbations]):
             raise TaskError(f"{self.name}: perturbations has {twice} twice")
+
+    def held(self, action_repeat: int) -> "Task":
+        """This task with each action held for so many environment steps; 0: as it is.
+
+        Raises:
+            TaskError: what is known about the task does not tell what it pays then.
+        """
+        if action_repeat in (0, self.action_repeat):
+            return self
+        if self.hold_fn is not None:
+            return self.hold_fn(action_repeat)
+        if self.action_repeat > 1 or self.reward_fn is not None:
+            raise TaskError(
+                f"{self.name}: action_repeat = {action_repeat}, but what is known of the task is "
+                f"for actions held for {self.action_repeat}: leave it at 0, or give a hold_fn"
+            )
+        return dataclasses.replace(
+            self,
+            make=repeating(self.make, action_repeat),
+            horizon=self.horizon // action_repeat,
+            action_repeat=action_repeat,
+            hold_fn=self.held,
+        )
 
     @functools.cached_property
     def spec(self) -> Spec:

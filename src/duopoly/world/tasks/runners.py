@@ -7,6 +7,7 @@ contact cost: Gym's v2 and v3 on MuJoCo 2 paid none either, for those forces sta
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -109,4 +110,5 @@ def runner_task(row: TaskRow, action_repeat: int | None = None) -> Task:
         terminated_fn=runner.terminated_fn,
         success_fn=None if runner.terminated_fn is never_terminated else never_fell,
         angles=runner.angles,
+        hold_fn=functools.partial(runner_task, row),
     )
