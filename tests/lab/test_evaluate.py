@@ -57,7 +57,10 @@ def test_diagnose(run, capsys):
     assert set(found["explained_variance"]) == {"0", "1", "2", "3"}
     assert len(found["imagined_return"]) == 2
     assert found["open_loop_error"]["1"] > 0.0
-    for name in ("open_loop", "one_step", "fan", "gaps"):
+    assert found["real_disagreement"]["1"] > 0.0
+    assert found["imagined_disagreement"]["1"] > 0.0
+    assert set(found["values"]) == {"expected", "earned", "bias"}
+    for name in ("open_loop", "one_step", "disagreement", "values", "fan", "gaps"):
         assert (run.diagnosis / f"{name}.png").stat().st_size > 10_000
 
 

@@ -1,5 +1,6 @@
 """Pictures of a diagnosis: error against horizon, predicted against real, a fan, the gaps."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
-from duopoly.lab.diagnose import Diagnosis, imagined_returns
+from duopoly.lab.diagnose import Diagnosis, ValueCheck, imagined_returns
 from duopoly.render.figures import INK, new_figure, style, write
 from duopoly.types import Episode, Rollouts
 
@@ -16,6 +17,10 @@ REAL: Final = "#333333"
 MODEL: Final = "#1f6fb4"
 STILL: Final = "#b0b0b0"
 MAX_PANELS: Final = 12
+MIN_ROLLOUTS: Final = 10
+"""Fewest rollouts, still going on, of which quantiles are drawn."""
+NUM_BINS: Final = 40
+"""Pieces of an episode over which values are summarised."""
 
 GAPS: Final = {
     "game/model_objective": "ε_M: error on fresh data",
@@ -34,13 +39,16 @@ def draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     Raises:
         UsageError: they cannot be written.
     """
-    out = [folder / name for name in ("open_loop.png", "one_step.png", "fan.png")]
-    _horizon(diagnosis, out[0])
-    _one_step(diagnosis, out[1])
-    if diagnosis.fan is None:
-        return out[:2]
-    _fan(diagnosis, diagnosis.fan, out[2])
-    return out
+    out = {"open_loop.png": _horizon, "one_step.png": _one_step}
+    if diagnosis.real_disagreement.any():
+        out["disagreement.png"] = _disagreement
+    if diagnosis.fan is not None:
+        out["fan.png"] = functools.partial(_fan, fan=diagnosis.fan)
+    if diagnosis.values is not None:
+        out["values.png"] = functools.partial(_values, values=diagnosis.values)
+    for name, drawn in out.items():
+        drawn(diagnosis, out=folder / name)
+    return [folder / name for name in out]
 
 
 def draw_gaps(rows: list[dict[str, float]], steps_tag: str, title: str, out: Path) -> None:
@@ -123,6 +131,59 @@ def _one_step(diagnosis: Diagnosis, out: Path) -> None:
         axes.set_title(f"obs[{diagnosis.learned[i]}]   R² = {share:.3f}", fontsize=9, color=INK)
     figure.supxlabel("real change (standard deviations)", fontsize=10, color=INK)
     figure.supylabel("predicted change", fontsize=10, color=INK)
+    write(figure, out)
+
+
+def _disagreement(diagnosis: Diagnosis, out: Path) -> None:
+    figure = new_figure(5.8, 4.2, _title(diagnosis, "Where the members differ"))
+    axes = figure.subplots()
+    style(axes)
+    seen = {"real": (diagnosis.real_disagreement, REAL)}
+    if diagnosis.imagined_disagreement is not None:
+        seen["imagined"] = diagnosis.imagined_disagreement, MODEL
+    for label, (spread, colour) in seen.items():
+        going_on = np.isfinite(spread).sum(axis=0) >= MIN_ROLLOUTS
+        low, middle, high = np.nanquantile(spread[:, going_on], [0.1, 0.5, 0.9], axis=0)
+        actions = np.flatnonzero(going_on) + 1
+        axes.plot(actions, middle, color=colour, lw=1.8, label=f"{label}, median")
+        axes.fill_between(actions, low, high, color=colour, alpha=0.2, lw=0, label="10-90 %")
+    axes.set_yscale("log")
+    axes.set_xlabel("actions from the same real states", color=INK)
+    axes.set_ylabel(
+        "standard deviation over the members,\nin those of the data's changes", color=INK
+    )
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    write(figure, out)
+
+
+def _values(diagnosis: Diagnosis, values: ValueCheck, out: Path) -> None:
+    title = f"Expected and earned: bias {values.bias:+.3g}"
+    figure = new_figure(9.6, 4.2, _title(diagnosis, title))
+    scatter, course = figure.subplots(1, 2)
+    style(scatter)
+    both = np.concatenate([values.earned, values.expected])
+    low, high = np.quantile(both, [0.002, 0.998])
+    scatter.plot([low, high], [low, high], color=INK, lw=0.8)
+    scatter.plot(
+        values.earned, values.expected, ".", color=MODEL, ms=2, alpha=0.25, rasterized=True
+    )
+    scatter.set_xlabel("discounted return earned from there", color=INK)
+    scatter.set_ylabel("value expected", color=INK)
+    style(course)
+    last = int(values.moment.max()) + 1
+    bins = np.minimum(values.moment * NUM_BINS // last, NUM_BINS - 1)
+    for seen, colour, label in (
+        (values.earned, REAL, "earned"),
+        (values.expected, MODEL, "expected"),
+    ):
+        filled = [b for b in range(NUM_BINS) if (bins == b).any()]
+        quantiles = [np.quantile(seen[bins == b], [0.1, 0.5, 0.9]) for b in filled]
+        low, middle, high = np.array(quantiles).T
+        moments = (np.array(filled) + 0.5) * last / NUM_BINS
+        course.plot(moments, middle, color=colour, lw=1.8, label=f"{label}, median")
+        course.fill_between(moments, low, high, color=colour, alpha=0.2, lw=0, label="10-90 %")
+    course.set_xlabel("actions since the episode began", color=INK)
+    course.legend(frameon=False, fontsize=9, labelcolor=INK)
     write(figure, out)
 
 

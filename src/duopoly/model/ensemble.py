@@ -128,8 +128,8 @@ def share_clipped(ensemble: Ensemble, next_obs: Float[Array, "E B obs"]) -> Floa
 
 
 def disagreement(
-    ensemble: Ensemble, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
-) -> Float[Array, "E B"]:
+    ensemble: Ensemble, obs: Float[Array, "N B obs"], action: Float[Array, "N B act"]
+) -> Float[Array, "N B"]:
     """Returns by how much the members differ on what follows from every (obs, action).
 
     The standard deviation over the members of the next observation they predict, in units of that
@@ -137,7 +137,7 @@ def disagreement(
     """
     num_members = ensemble.num_members
 
-    def for_all(x: Float[Array, "E B d"]) -> Float[Array, "E EB d"]:
+    def for_all(x: Float[Array, "N B d"]) -> Float[Array, "E NB d"]:
         flat = x.reshape(-1, x.shape[-1])
         return jnp.broadcast_to(flat, (num_members, *flat.shape))
 

@@ -7,7 +7,7 @@ never asks which player it holds.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from duopoly.model.imagine import Act, Dynamics, Starts
 from duopoly.settings import Settings
@@ -28,6 +28,18 @@ term of a policy that leads (Eq. 11), and what was observed of it."""
 
 class PlayerError(RuntimeError):
     """A policy player broke down; the message says how."""
+
+
+class Values(NamedTuple):
+    """What a policy player expects of actions."""
+
+    value: Float[Array, " N"]
+    """Discounted return of the action and all that the player does after it."""
+    bonus: Float[Array, " N"]
+    """What counts for the player beside the reward, for being in a state: a sample of it."""
+
+
+ValueFn = Callable[[Key[Array, ""], State, Float[Array, "N obs"], Float[Array, "N act"]], Values]
 
 
 class Spaces(NamedTuple):
@@ -77,5 +89,7 @@ class PolicyPlayer(NamedTuple):
     compiled for one state serves all.
 
     None: the player has no parameters, it plans."""
+    value_fn: ValueFn | None
+    """Returns what the player expects of observations and actions; None: it learns no values."""
     metrics: Mapping[str, str]
     """Every metric that the player reports, with what it means."""

@@ -14,7 +14,13 @@ from duopoly.model.imagine import Shuffled
 from duopoly.narrow import narrow
 from duopoly.networks import Normaliser
 from duopoly.policy.actor_critic import sac, svg
-from duopoly.policy.actor_critic.actor import Actor, act_by, actor_controller, kl_divergence
+from duopoly.policy.actor_critic.actor import (
+    Actor,
+    act_by,
+    actor_controller,
+    draw,
+    kl_divergence,
+)
 from duopoly.policy.actor_critic.critics import Bounds
 from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
@@ -27,7 +33,7 @@ from duopoly.policy.actor_critic.learner import (
 )
 from duopoly.policy.actor_critic.lookahead import look_ahead, soft_return
 from duopoly.policy.actor_critic.pool import Pool, fill, refill, sample, sample_real
-from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer
+from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, Values
 from duopoly.settings import ActorCriticSettings, Settings
 from duopoly.types import Metrics, Transitions
 
@@ -131,8 +137,20 @@ def actor_critic(
         controller=lambda state, _world, _settings: actor_controller(state.actor),
         report_actions=lambda _seen: {},
         act_fn=lambda state, deterministic: act_by(state.actor, deterministic),
+        value_fn=values_of,
         metrics=METRICS,
     )
+
+
+def values_of(
+    key: Key[Array, ""],
+    state: ActorCriticState,
+    obs: Float[Array, "N obs"],
+    action: Float[Array, "N act"],
+) -> Values:
+    """Returns Q of every observation and action, and what the entropy there counts for."""
+    bonus = -state.temperature * draw(key, state.actor, obs).log_prob
+    return Values(jnp.mean(state.online(obs, action), axis=0), bonus)
 
 
 def adapt(state: ActorCriticState, seen: Transitions, is_first: bool) -> ActorCriticState:

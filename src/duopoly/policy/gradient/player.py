@@ -27,7 +27,7 @@ from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.gradient.step import InitOptimiser, StepFn
 from duopoly.policy.gradient.trust_region import trust_region_step
-from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError, PolicyPlayer
+from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError, PolicyPlayer, Values
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Metrics, Transitions
 
@@ -81,8 +81,21 @@ def gradient_player(
         controller=lambda state, _world, _settings: gaussian_controller(state.policy),
         report_actions=lambda _seen: {},
         act_fn=lambda state, deterministic: act_by(state.policy, deterministic),
+        value_fn=values_of,
         metrics=METRICS,
     )
+
+
+def values_of(
+    key: Key[Array, ""],
+    state: PolicyState,
+    obs: Float[Array, "N obs"],
+    action: Float[Array, "N act"],
+) -> Values:
+    """Returns V of every observation, whatever the action."""
+    del key, action
+    value = jax.vmap(lambda one: state.value.function(state.policy.inputs(one)))(obs)
+    return Values(value, jnp.zeros_like(value))
 
 
 def adapt(state: PolicyState, seen: Transitions, is_first: bool) -> PolicyState:

@@ -54,6 +54,7 @@ def planner(update_fn: UpdateFn, reads: tuple[str, ...]) -> PolicyPlayer:
         controller=functools.partial(controller, update_fn=update_fn, reads=(*READS, *reads)),
         report_actions=report_actions,
         act_fn=None,
+        value_fn=None,
         metrics=METRICS,
     )
 
