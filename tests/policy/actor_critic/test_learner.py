@@ -24,7 +24,7 @@ from duopoly.policy.actor_critic.player import SAC, SVG
 from duopoly.policy.actor_critic.pool import fill, sample
 from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, Spaces
 from duopoly.settings import Settings, override
-from duopoly.types import Transitions
+from duopoly.types import Prediction, Transitions
 
 SETTINGS = override(
     Settings(),
@@ -181,6 +181,37 @@ def test_renewed_inputs_leave_actor_and_critics_the_same_functions() -> None:
     np.testing.assert_allclose(values(after, OBS, OBS), values(state, OBS, OBS), rtol=1e-4)
     for one, other in zip(jax.vmap(after.actor)(OBS), jax.vmap(state.actor)(OBS), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+SCALE, SHIFT = 64.0, 256.0
+
+
+class OtherUnits(eqx.Module):
+    """The integrator, its observations in other units: powers of two, so rounding is the same."""
+
+    num_members: int = eqx.field(static=True, default=2)
+
+    def __call__(self, key: jax.Array, obs: jax.Array, action: jax.Array) -> Prediction:
+        seen = Integrator()(key, (obs - SHIFT) / SCALE, action)
+        return seen._replace(next_obs=SCALE * seen.next_obs + SHIFT)
+
+
+def test_the_units_of_observations_change_nothing() -> None:
+    def learned(world: Dynamics, scale: float, shift: float) -> tuple[jax.Array, jax.Array]:
+        moved = {"obs": scale * DATA.obs + shift, "next_obs": scale * DATA.next_obs + shift}
+        data = DATA._replace(**moved)
+        opponent = Opponent(world, Starts(data.obs, jnp.asarray(50), data), lambda: data)
+        state = SVG.adapt(SVG.init(KEY, Spaces(1, 1), SETTINGS), data, True)
+        state, _ = SVG.improve(KEY, state, opponent, 20, SETTINGS)
+        mean, std = jax.vmap(state.actor)(data.obs)
+        return mean, std
+
+    plain = learned(Integrator(), 1.0, 0.0)
+    other = learned(OtherUnits(), SCALE, SHIFT)
+    start = SVG.init(KEY, Spaces(1, 1), SETTINGS).actor
+    assert not np.allclose(plain[0], jax.vmap(start)(OBS)[0], atol=1e-2)  # something was learned
+    for one_way, the_other in zip(plain, other, strict=True):
+        np.testing.assert_allclose(one_way, the_other, atol=2e-3)
 
 
 @pytest.mark.parametrize("one", [SVG, SAC], ids=["svg", "sac"])

@@ -9,9 +9,10 @@ from actor_critic_worlds import KEY, Clock, Integrator, an_actor
 from jaxtyping import Array
 
 from duopoly.model.imagine import Dynamics
-from duopoly.networks import MLP
+from duopoly.networks import MLP, Normaliser
 from duopoly.policy.actor_critic.actor import Actor
 from duopoly.policy.actor_critic.lookahead import look_ahead, soft_return
+from duopoly.types import Prediction
 
 DISCOUNT, NONE = 0.9, jnp.asarray(0.0)
 STARTS = jnp.zeros((2, 3, 1))
@@ -86,6 +87,44 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
             ahead, behind = (objective(rebuild(flat + s * 1e-6 * direction)) for s in (1, -1))
             difference = (ahead - behind) / 2e-6
             np.testing.assert_allclose(gradient @ direction, difference, rtol=1e-5)
+
+
+GAIN, SPREAD, PUSH, PRICE = 0.6, 0.3, 0.5, 0.2
+"""A linear policy u = −GAIN s + SPREAD ε, where s' = s + PUSH u and r = −s² − PRICE u²."""
+
+
+class Linear(eqx.Module):
+    num_members: int = eqx.field(static=True, default=2)
+
+    def __call__(self, key: Array, obs: Array, action: Array) -> Prediction:
+        del key
+        u = jnp.arctanh(action)
+        reward = -jnp.sum(obs**2 + PRICE * u**2, axis=-1)
+        no = jnp.zeros(reward.shape, bool)
+        return Prediction(obs + PUSH * u, reward, no, no)
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 8])
+def test_with_the_true_critic_the_horizon_changes_neither_value_nor_gradient(horizon: int) -> None:
+    """Of a linear-quadratic problem, whose value −p s² − c is known."""
+    closed = 1.0 - PUSH * GAIN
+    p = (1.0 + PRICE * GAIN**2) / (1.0 - DISCOUNT * closed**2)
+    c = SPREAD**2 * (PRICE + DISCOUNT * p * PUSH**2) / (1.0 - DISCOUNT)
+    network = MLP(KEY, (1, 2), "silu")
+    known = jnp.asarray([[-GAIN, 0.0]]), jnp.asarray([0.0, jnp.log(jnp.expm1(SPREAD))])
+    network = eqx.tree_at(lambda n: (n.layers[0].weight, n.layers[0].bias), network, known)
+    actor = Actor(network, Normaliser.identity(1), 0.0)
+
+    def mean_of(start: Array) -> Array:
+        starts = jnp.broadcast_to(start, (2, 20_000, 1))
+        ahead = look_ahead(KEY, actor, Linear(), starts, horizon, DISCOUNT)
+        s, u = ahead.last_obs[..., 0], jnp.arctanh(ahead.last.action[..., 0])
+        value = -(s**2) - PRICE * u**2 - DISCOUNT * (p * (s + PUSH * u) ** 2 + c)
+        return jnp.mean(soft_return(ahead, value, NONE, False))
+
+    value, gradient = jax.value_and_grad(mean_of)(jnp.asarray(0.8))
+    np.testing.assert_allclose(value, -p * 0.8**2 - c, rtol=0.01)
+    np.testing.assert_allclose(gradient, -2.0 * p * 0.8, rtol=0.01)
 
 
 def test_no_gradient_comes_from_what_follows_an_end() -> None:
