@@ -71,6 +71,23 @@ class MLP(eqx.Module):
         return output if self.constant is None else jnp.concatenate([output, self.constant])
 
 
+def thinned(key: Key[Array, ""], network: MLP, rate: float) -> MLP:
+    """Returns the network without a random share of its hidden units, the others scaled up for it.
+
+    Dropout, with the same units left out for a whole batch. Source: Srivastava et al. (2014),
+    Dropout; Graham et al. (2015), Efficient batchwise dropout training using submatrices.
+    """
+    first, *rest = network.layers
+    keys = jax.random.split(key, len(rest))
+
+    def without_some(key: Array, layer: Linear) -> Linear:
+        kept = jax.random.bernoulli(key, 1.0 - rate, layer.weight.shape[:1]) / (1.0 - rate)
+        return eqx.tree_at(lambda one: one.weight, layer, layer.weight * kept[:, None])
+
+    layers = (first, *(without_some(*pair) for pair in zip(keys, rest, strict=True)))
+    return eqx.tree_at(lambda one: one.layers, network, layers)
+
+
 def standardise(x: Float[Array, " units"]) -> Float[Array, " units"]:
     """Returns units of mean 0 and variance 1: layer normalisation without gain or bias.
 

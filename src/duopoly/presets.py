@@ -307,6 +307,7 @@ ACTOR_CRITIC_METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
         "policy.actor_critic.batch_size": 256,
         "policy.actor_critic.target_entropy": -1.0,
         "model.layer_norm": True,
+        "model.dropout": 0.005,
         "model.num_members": 8,
     },
     # Both learn from single steps, imagined from real states, and a few real ones among them.

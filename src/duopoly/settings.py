@@ -82,6 +82,8 @@ class ModelSettings(Checked):
     """Share of every parameter that a step takes away, per unit of the step size."""
     layer_norm: bool = False
     """Normalise every hidden layer's output."""
+    dropout: float = between(0.0, 0.9, 0.0)
+    """Share of the hidden units that every gradient step of a fit leaves out."""
     window: int = at_least(1, 10_000)
     """Most recent transitions that a schedule with a window as its memory fits (PAL)."""
     capacity: int = at_least(1, 100_000)

@@ -11,7 +11,7 @@ from duopoly.model.ensemble import predict
 from duopoly.model.fit import fit_model, init_model, prediction_error
 from duopoly.model.loss import gaussian
 from duopoly.model.objective import inputs_and_targets
-from duopoly.networks import MLP, standardise
+from duopoly.networks import MLP, standardise, thinned
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions
 
@@ -54,6 +54,32 @@ def test_few_steps_are_a_part_of_an_epoch() -> None:
         _, told = fit_model(KEY, state, noisy_world(1_000), one, 5, max_steps=3)
         assert int(told.num_steps) == 3
         assert np.isfinite(told.loss).all()
+
+
+def test_dropout_makes_predictions_that_few_units_decide_less() -> None:
+    """What is lost by leaving units out, beside what the whole networks lose."""
+    data = noisy_world(1_000)
+
+    def harm(rate: float) -> float:
+        settings = dataclasses.replace(SETTINGS, dropout=rate)
+        state = init_model(KEY, 2, 1, (0, 1), settings)
+        state, _ = fit_model(KEY, state, data, settings, 30)
+        keys = jax.random.split(KEY, 2)
+        thin = jax.vmap(lambda key, one: thinned(key, one, 0.2))(keys, state.ensemble.members)
+        ensemble = dataclasses.replace(state.ensemble, members=thin)
+        return float(
+            jnp.mean(prediction_error(ensemble, data) - prediction_error(state.ensemble, data))
+        )
+
+    assert harm(0.2) < 0.7 * harm(0.0)
+
+
+def test_a_thinned_network_is_the_whole_one_on_average() -> None:
+    network, x = MLP(KEY, (3, 16, 2), "silu", layer_norm=True), jnp.asarray([0.3, -1.0, 2.0])
+    keys = jax.random.split(KEY, 4_000)
+    outputs = jax.vmap(lambda key: thinned(key, network, 0.25)(x))(keys)
+    assert outputs.std() > 0.1
+    np.testing.assert_allclose(outputs.mean(axis=0), network(x), atol=0.1)
 
 
 def test_weight_decay_keeps_weights_small() -> None:

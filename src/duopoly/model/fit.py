@@ -78,7 +78,7 @@ def init_model(
 
 READS: Final = (
     *("clip_sigmas", "holdout", "patience", "proximal", "bootstrap"),
-    *("batch_size", "learning_rate", "weight_decay"),
+    *("batch_size", "learning_rate", "weight_decay", "dropout"),
 )
 """Settings of the model that a fit reads."""
 

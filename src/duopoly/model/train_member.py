@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.rows import TrainRows
-from duopoly.networks import MLP, random_batches
+from duopoly.networks import MLP, random_batches, thinned
 from duopoly.settings import ModelSettings
 
 
@@ -71,13 +71,21 @@ def train_member(
     def step_size(progress: Array) -> Float[Array, ""]:
         return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
 
+    def loss_fn(networks: Networks, rows: Array, key: Array) -> Float[Array, ""]:
+        if settings.dropout > 0.0:
+            thin = thinned(key, networks.dynamics, settings.dropout)
+            networks = Networks(thin, networks.outcomes)
+        return objective.loss_fn(networks, rows)
+
     def epoch(trained: TrainState, key: Array, index: Array) -> tuple[TrainState, Float[Array, ""]]:
         batch, _ = random_batches(key, is_row, settings.batch_size)
+        key_dropout = jax.random.fold_in(key, 1)
         num_steps = jnp.minimum(num_batches, planned - index * num_batches)
 
         def step(i: Array, carry: tuple) -> tuple:
             networks, opt_state, total = carry
-            loss, grad = jax.value_and_grad(objective.loss_fn)(networks, rows.rows[batch(i)])
+            key = jax.random.fold_in(key_dropout, i)
+            loss, grad = jax.value_and_grad(loss_fn)(networks, rows.rows[batch(i)], key)
             updates, opt_state = optimiser.update(grad, opt_state)
             rate = step_size((index + i / num_batches) / (planned / num_batches))
             networks = jax.tree.map(
