@@ -20,6 +20,7 @@ from duopoly.settings import Improver, Settings, SettingsError, override
 from duopoly.world.tasks import TASK_NAMES
 
 SMALL = {
+    "collection.episodes_go_on": True,
     "policy.improver": "svg",
     "policy.steps.step": 3,
     "policy.steps.conservative": 25,

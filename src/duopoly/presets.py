@@ -225,6 +225,7 @@ ACTOR_CRITIC = override(
     {
         "collection.initial_steps": 4_000,
         "collection.steps_per_round": 500,
+        "collection.episodes_go_on": True,
         "model.hidden": (256, 256),
         "model.learning_rate": 3e-3,
         "model.batch_size": 256,

@@ -56,6 +56,8 @@ class CollectionSettings(Checked):
     """Environment steps of the first round, taken with the initial policy."""
     steps_per_round: int = at_least(1, 2_000)
     """Environment steps of every later round."""
+    episodes_go_on: bool = False
+    """Let a round go on with the episode that the end of the last one cut short."""
     action_repeat: int = at_least(0, 0)
     """Environment steps for which each action is held; 0: as many as the task says."""
 

@@ -100,6 +100,7 @@ class Episode:
     ``truncated``: the horizon or the environment's own time limit ended it.
     Neither: the budget cut it.
     ``action``: in policy units, as drawn; the world got it clipped to [-1, 1].
+    ``num_known``: its first actions that an earlier collection brought already.
     """
 
     obs: Float[np.ndarray, "T obs"]
@@ -109,8 +110,10 @@ class Episode:
     terminated: bool
     truncated: bool
     num_env_steps: int
+    """Of what is new."""
     seen: tuple[Any, ...] = ()
-    """What the controller observed of each of its decisions."""
+    """What the controller observed of each of its new decisions."""
+    num_known: int = 0
 
     @property
     def return_(self) -> float:

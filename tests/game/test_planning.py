@@ -15,7 +15,8 @@ from duopoly.policy.planner import plan
 from duopoly.schedule import MAL, METRPO, PETS, Schedule
 from duopoly.settings import Improver, PlannerSettings, Settings
 from duopoly.types import Episode
-from duopoly.world.interaction import EpisodeSeed, collect, evaluate, memoryless, run_episode
+from duopoly.world.interaction import collect, evaluate, memoryless, run_episode
+from duopoly.world.seeds import EpisodeSeed
 
 SEED = 3
 ARENA = PlannerSettings(horizon=5, num_samples=24, num_iterations=2, num_elites=4)

@@ -10,7 +10,8 @@ from gymnasium.utils.env_checker import check_env
 from transitions import Rhythm, disagreement, join, play, uniform
 
 from duopoly.types import Episode
-from duopoly.world.interaction import EpisodeSeed, collect, evaluate, memoryless, run_episode
+from duopoly.world.interaction import collect, evaluate, memoryless, run_episode
+from duopoly.world.seeds import EpisodeSeed
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import TASK_NAMES, get_task
 from duopoly.world.tasks.catalogue import CATALOGUE

@@ -17,13 +17,13 @@ from duopoly.world.buffer import Buffer
 from duopoly.world.interaction import (
     MAX_CONSECUTIVE_DROPS,
     DroppedEpisode,
-    EpisodeSeed,
     SimulatorError,
     collect,
     evaluate,
     memoryless,
     run_episode,
 )
+from duopoly.world.seeds import EpisodeSeed
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 

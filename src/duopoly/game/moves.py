@@ -22,7 +22,8 @@ from duopoly.policy.player import OBJECTIVE, PlayerError
 from duopoly.settings import Degree
 from duopoly.types import Controller, Metrics, Transitions
 from duopoly.world.changing import World
-from duopoly.world.interaction import collect_changing
+from duopoly.world.interaction import Begun, collect_changing
+from duopoly.world.unfinished import take_up, unfinished
 
 
 def collect(
@@ -47,6 +48,7 @@ def collect(
         min(max(budget, at_least), at_most),
         game.seed,
         state.round,
+        _cut_short(game, world, state) if collection.episodes_go_on else None,
     )
     if not result.episodes:
         raise GameError(f"round {state.round}: every episode was dropped; {result.drops[-1]}")
@@ -60,6 +62,15 @@ def collect(
     decisions = [one for episode in result.episodes for one in episode.seen]
     seen = report.of_collection(result, game.task, env_steps)
     return state, seen | game.player.report_actions(decisions)
+
+
+def _cut_short(game: Game, world: World, state: GameState) -> Begun | None:
+    """Returns the episode that the end of the last round cut short, in the world it began in."""
+    cut = unfinished(state.buffer, state.round, game.task)
+    if cut is None:
+        return None
+    num_made = len(cut.played.obs) * game.task.action_repeat
+    return take_up(world.after(state.env_steps - num_made), game.task, cut, game.seed)
 
 
 def fit(

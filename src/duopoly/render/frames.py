@@ -24,7 +24,8 @@ from jaxtyping import UInt8
 
 from duopoly.render.raycast import RayCaster
 from duopoly.types import Controller, Decision
-from duopoly.world.interaction import EpisodeSeed, rollout
+from duopoly.world.interaction import rollout
+from duopoly.world.seeds import EpisodeSeed
 from duopoly.world.task import Task
 
 Frame = UInt8[np.ndarray, "H W 3"]

@@ -52,23 +52,26 @@ class Buffer:
 
     def add(self, episodes: Sequence[Episode]) -> "Buffer":
         """The buffer after one collection."""
-        steps = [np.arange(len(episode.obs)) for episode in episodes]
+        steps = [np.arange(episode.num_known, len(episode.obs)) for episode in episodes]
         first = [step == 0 for step in steps]
         terminated = [
-            (step == len(step) - 1) & episode.terminated
+            (step == len(episode.obs) - 1) & episode.terminated
             for step, episode in zip(steps, episodes, strict=True)
         ]
-        num_new = sum(len(episode.obs) for episode in episodes)
+        num_new = sum(map(len, steps))
 
         def newest(old: np.ndarray, new: list[np.ndarray]) -> np.ndarray:
             return np.concatenate([old, *new])[-self.capacity :]
 
+        def brought(name: str) -> list[np.ndarray]:
+            return [getattr(episode, name)[episode.num_known :] for episode in episodes]
+
         return dataclasses.replace(
             self,
-            obs=newest(self.obs, [episode.obs for episode in episodes]),
-            action=newest(self.action, [episode.action for episode in episodes]),
-            reward=newest(self.reward, [episode.reward for episode in episodes]),
-            next_obs=newest(self.next_obs, [episode.next_obs for episode in episodes]),
+            obs=newest(self.obs, brought("obs")),
+            action=newest(self.action, brought("action")),
+            reward=newest(self.reward, brought("reward")),
+            next_obs=newest(self.next_obs, brought("next_obs")),
             terminated=newest(self.terminated, terminated),
             first=newest(self.first, first),
             sizes=_newest_sizes(np.append(self.sizes, num_new), self.capacity),

@@ -1,15 +1,11 @@
-"""The only code that steps an environment.
-
-Every episode has its own seed, made from (seed, stream, round, episode): it comes out the same
-whatever ran before it, in this process or another.
-"""
+"""The only code that steps an environment."""
 
 # pyright: reportAttributeAccessIssue=false
 # (MuJoCo's compiled modules carry no types.)
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import mujoco
@@ -17,26 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from duopoly.types import Controller, Decision, Episode
+from duopoly.world.seeds import EpisodeSeed, Stream
 from duopoly.world.task import Task
-
-Stream = Literal["collect", "evaluate", "show", "final", "diagnose", "diagnose_mean"]
-"""What episodes are played for: a game's data, its evaluations and films; afterwards, the last
-evaluation of a policy, and the diagnosis of a model with the policy's noise and without."""
-
-_KEYS: Final = {"collect": 0, "evaluate": 1, "show": 2}
-_PLACES: Final[dict[Stream, tuple[str, int]]] = {
-    "collect": ("collect", 0),
-    "evaluate": ("evaluate", 0),
-    "show": ("show", 0),
-    "final": ("evaluate", 10**9),
-    "diagnose": ("evaluate", 10**9 + 1),
-    "diagnose_mean": ("evaluate", 10**9 + 2),
-}
-"""Where the rounds of each stream begin among a seed's episodes.
-
-What is played after a game lies beyond its evaluations, at rounds that no game reaches, so that
-these episodes are never the game's.
-"""
 
 MAX_CONSECUTIVE_DROPS = 10
 
@@ -74,26 +52,6 @@ def memoryless(policy: Policy) -> Controller:
     return Controller(lambda obs, memory, rng, _deterministic: Decision(policy(obs, rng), memory))
 
 
-class EpisodeSeed(NamedTuple):
-    """The address of an episode, from which all its randomness comes."""
-
-    seed: int
-    stream: Stream
-    round_index: int
-    """Round of the game; 0 in the other streams."""
-    episode: int
-
-    def spawn(self) -> tuple[int, np.random.Generator]:
-        """The seed of the environment's reset, and the generator of the policy's noise."""
-        kind, first_round = _PLACES[self.stream]
-        key = (_KEYS[kind], first_round + self.round_index, self.episode)
-        world, noise = np.random.SeedSequence(self.seed, spawn_key=key).spawn(2)
-        return int(world.generate_state(1)[0]), np.random.default_rng(noise)
-
-    def __str__(self) -> str:
-        return f"episode {self.episode} ({self.stream}, round {self.round_index}, seed {self.seed})"
-
-
 class Step(NamedTuple):
     """One action and what the world made of it."""
 
@@ -122,6 +80,16 @@ class DroppedEpisode:
 
     def __str__(self) -> str:
         return f"{self.seed} dropped: {self.reason} at action {self.step}"
+
+
+class Begun(NamedTuple):
+    """An episode that goes on where it was cut short."""
+
+    env: gym.Env[Any, Any]
+    """Where it stands."""
+    obs: Float[np.ndarray, " obs"]
+    played: Episode
+    """What is known of it already."""
 
 
 class CollectResult(NamedTuple):
@@ -162,10 +130,12 @@ def collect_changing(
     num_env_steps: int,
     seed: int,
     round_index: int,
+    begun: Begun | None = None,
 ) -> CollectResult:
     """`collect` in a world that may change from one episode to the next.
 
-    ``env_after(n)`` is where an episode is played that begins after n steps of this collection.
+    ``env_after(n)`` is where an episode is played that begins after n steps of this collection. One
+    that has ``begun`` goes on first.
 
     Raises:
         SimulatorError: as for `collect`.
@@ -174,8 +144,9 @@ def collect_changing(
     remaining = num_env_steps
     while remaining >= task.action_repeat:
         address = _next_address(result, seed, "collect", round_index)
-        env = env_after(num_env_steps - remaining)
-        outcome = run_episode(env, task, controller, address, max_env_steps=remaining)
+        env = env_after(num_env_steps - remaining) if begun is None else begun.env
+        outcome = run_episode(env, task, controller, address, remaining, begun=begun)
+        begun = None
         remaining -= outcome.num_env_steps
         _add(result, outcome, task)
     return result
@@ -215,27 +186,37 @@ def run_episode(
     max_env_steps: int | None = None,
     *,
     deterministic: bool = False,
+    begun: Begun | None = None,
 ) -> Episode | DroppedEpisode:
-    """Plays one episode to its end or to the end of the budget.
+    """Plays one episode, from its first step or from where it has ``begun``.
+
+    To its end, or to that of the budget.
 
     Raises:
         SimulatorError: the environment raised.
     """
+    playing = rollout(
+        env, task, controller, seed, max_env_steps, deterministic=deterministic, begun=begun
+    )
     try:
-        steps = list(
-            rollout(env, task, controller, seed, max_env_steps, deterministic=deterministic)
-        )
+        steps = list(playing)
     except DivergedError as error:
         return DroppedEpisode(seed, error.reason, error.step, error.num_env_steps)
+
+    def whole(name: str) -> np.ndarray:
+        new = np.array([getattr(step, name) for step in steps], dtype=np.float32)
+        return new if begun is None else np.concatenate([getattr(begun.played, name), new])
+
     return Episode(
-        obs=np.array([step.obs for step in steps], dtype=np.float32),
-        action=np.array([step.action for step in steps], dtype=np.float32),
-        reward=np.array([step.reward for step in steps], dtype=np.float32),
-        next_obs=np.array([step.next_obs for step in steps], dtype=np.float32),
+        obs=whole("obs"),
+        action=whole("action"),
+        reward=whole("reward"),
+        next_obs=whole("next_obs"),
         terminated=steps[-1].terminated,
         truncated=steps[-1].truncated,
         num_env_steps=sum(step.num_env_steps for step in steps),
         seen=tuple(step.seen for step in steps),
+        num_known=0 if begun is None else len(begun.played.obs),
     )
 
 
@@ -247,8 +228,9 @@ def rollout(
     max_env_steps: int | None = None,
     *,
     deterministic: bool = False,
+    begun: Begun | None = None,
 ) -> Iterator[Step]:
-    """Resets the environment and yields one step after another.
+    """Resets the environment, or goes on in one, and yields one step after another.
 
     Ends where the world, the horizon or the environment's time limit ends the episode, or where
     the budget lacks the steps of another action (then neither flag is set).
@@ -262,10 +244,11 @@ def rollout(
     spec = task.spec
     budget = task.horizon * task.action_repeat if max_env_steps is None else max_env_steps
     env_seed, rng = seed.spawn()
-    obs = _reset(env, task, seed, env_seed)
+    obs = reset(env, task, seed, env_seed) if begun is None else begun.obs
+    num_known = 0 if begun is None else len(begun.played.obs)
     alarm = _Alarm(env)
     memory, num_used = controller.memory, 0
-    for index in range(task.horizon):
+    for index in range(num_known, task.horizon):
         if num_used + task.action_repeat > budget:
             return
         answer, memory, decision = controller.act(obs, memory, rng, deterministic)
@@ -277,7 +260,7 @@ def rollout(
                 "the policy's action is not finite or beyond belief", index, num_used
             )
         action = action.astype(np.float32)
-        next_obs, reward, terminated, truncated, num_made = _step(
+        next_obs, reward, terminated, truncated, num_made = step(
             env, task, seed, index, spec.to_env_units(action.clip(-1.0, 1.0))
         )
         num_used += num_made
@@ -311,7 +294,7 @@ class _Alarm:
         return f"the simulation diverged (MuJoCo {name})"
 
 
-def _reset(
+def reset(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, env_seed: int
 ) -> Float[np.ndarray, " obs"]:
     try:
@@ -324,7 +307,7 @@ def _reset(
     return obs
 
 
-def _step(
+def step(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, index: int, action: np.ndarray
 ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
     try:
