@@ -314,6 +314,8 @@ class RobustnessSettings(Checked):
     """Reward per unit of disagreement: positive explores, negative is pessimistic."""
     max_disagreement: float = at_least(0.0, 0.0)
     """Disagreement beyond which imagination stops; 0: it never does."""
+    num_compared: int = at_least(0, 0)
+    """Other members with which each is compared for it: fewer are cheaper; 0: all."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,13 @@ from probes import POINT, TINY, PerfectPoint
 
 from duopoly.game.known import known_functions
 from duopoly.model.dynamics import LearnedWorld, robust_world
-from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble, predict
+from duopoly.model.ensemble import (
+    Ensemble,
+    difference_from_others,
+    disagreement,
+    init_ensemble,
+    predict,
+)
 from duopoly.model.imagine import Starts, imagine
 from duopoly.policy.gaussian import sample
 from duopoly.policy.gradient.improve import sample_weights
@@ -45,6 +51,21 @@ def test_disagreement_is_the_spread_of_all_members_at_every_place(
             predictions = np.asarray(predict(ensemble, *same))[:, 0, :2]
             expected[e, b] = np.mean(predictions.std(axis=0) / np.array([0.5, 2.0]))
     np.testing.assert_allclose(disagreement(ensemble, obs, action), expected, rtol=1e-4)
+
+
+def test_members_are_compared_with_as_many_others_as_is_asked_for(
+    ensemble: Ensemble, places: tuple[Array, Array]
+) -> None:
+    obs, action = places
+    num = ensemble.num_members
+    over_all = difference_from_others(ensemble, obs, action, num - 1)
+    np.testing.assert_allclose(over_all, disagreement(ensemble, obs, action), rtol=1e-4)
+    pairs = difference_from_others(ensemble, obs, action, 1)
+    for e in range(num):
+        same = [jnp.broadcast_to(x[e], (num, *x.shape[1:])) for x in places]
+        predictions = np.asarray(predict(ensemble, *same))[[e, (e + 1) % num], :, :2]
+        expected = np.mean(predictions.std(axis=0) / np.array([0.5, 2.0]), axis=-1)
+        np.testing.assert_allclose(pairs[e], expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("bonus", [-3.0, 2.0])

@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.model.ensemble import Ensemble, disagreement, predict, share_clipped
+from duopoly.model.ensemble import (
+    Ensemble,
+    difference_from_others,
+    disagreement,
+    predict,
+    share_clipped,
+)
 from duopoly.model.outcomes import LearnedOutputs, predict_outcomes
 from duopoly.networks import MLP
 from duopoly.settings import RobustnessSettings
@@ -116,6 +122,8 @@ class RobustWorld(eqx.Module):
     """Reward per unit of disagreement."""
     max_disagreement: float = eqx.field(static=True)
     """Disagreement beyond which imagination stops; 0: it never does."""
+    num_compared: int = eqx.field(static=True, default=0)
+    """Other members with which each is compared; 0: all."""
 
     @property
     def num_members(self) -> int:
@@ -135,12 +143,19 @@ class RobustWorld(eqx.Module):
     ) -> Prediction:
         """Returns the learned world's prediction, with a bonus and an end for disagreement."""
         prediction = self.world(key, obs, action)
-        spread = disagreement(self.ensemble, obs, action)
+        spread = self._disagreement(obs, action)
         if self.disagreement_bonus != 0.0:
             prediction = prediction._replace(bonus=self.disagreement_bonus * spread)
         if self.max_disagreement > 0.0:
             prediction = prediction._replace(truncated=spread > self.max_disagreement)
         return prediction
+
+    def _disagreement(
+        self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
+    ) -> Float[Array, "E B"]:
+        if 0 < self.num_compared < self.num_members - 1:
+            return difference_from_others(self.ensemble, obs, action, self.num_compared)
+        return disagreement(self.ensemble, obs, action)
 
     def with_members(self, members: MLP) -> "RobustWorld":
         """Returns the same world with other dynamics networks."""
@@ -151,4 +166,6 @@ def robust_world(world: LearnedWorld, settings: RobustnessSettings) -> LearnedWo
     """Returns the world in which the policy player improves: as it is, or a robust one."""
     if settings.disagreement_bonus == 0.0 and settings.max_disagreement == 0.0:
         return world
-    return RobustWorld(world, settings.disagreement_bonus, settings.max_disagreement)
+    return RobustWorld(
+        world, settings.disagreement_bonus, settings.max_disagreement, settings.num_compared
+    )

@@ -141,7 +141,27 @@ def disagreement(
         flat = x.reshape(-1, x.shape[-1])
         return jnp.broadcast_to(flat, (num_members, *flat.shape))
 
-    next_obs = predict(ensemble, for_all(obs), for_all(action))
-    learned = next_obs[:, :, jnp.asarray(ensemble.learned)]
-    spread = jnp.mean(jnp.std(learned, axis=0) / ensemble.targets.std[None], axis=-1)
+    spread = _spread(ensemble, predict(ensemble, for_all(obs), for_all(action)))
     return spread.reshape(obs.shape[:2])
+
+
+def difference_from_others(
+    ensemble: Ensemble, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"], num: int
+) -> Float[Array, "E B"]:
+    """Returns `disagreement` of every member and the ``num`` next ones alone, for its own rows.
+
+    Of E members it costs (num + 1) / E as much. Over a pair, a standard deviation is smaller than
+    over many: by a third beside that over four.
+    """
+
+    def by(shift: int) -> Float[Array, "E B obs"]:
+        members = jax.tree.map(lambda x: jnp.roll(x, -shift, axis=0), ensemble.members)
+        return predict(eqx.tree_at(lambda e: e.members, ensemble, members), obs, action)
+
+    return _spread(ensemble, jnp.stack([by(shift) for shift in range(num + 1)]))
+
+
+def _spread(ensemble: Ensemble, next_obs: Float[Array, "K *N obs"]) -> Float[Array, "*N"]:
+    """Returns the standard deviation over the first axis, in that of the changes in the data."""
+    spread = jnp.std(next_obs[..., jnp.asarray(ensemble.learned)], axis=0)
+    return spread @ (1.0 / ensemble.targets.std) / len(ensemble.learned)
