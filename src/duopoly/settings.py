@@ -212,6 +212,8 @@ class ActorCriticSettings(Checked):
     """Weight of the entropy beside the reward, at first; 0: no entropy at all."""
     target_entropy: float = between(-10.0, 0.69, -0.5)
     """Entropy per action component that the temperature is adapted to, in policy units."""
+    acting_rate: float = between(1e-6, 1.0, 1.0)
+    """Share of the way that the policy that acts follows the one that learns, at every update."""
     max_gradient_norm: float = between(1e-6, 1e6, 5.0)
     """Norm to which a larger gradient of the actor is cut."""
     max_kl: float = at_least(0.0, 0.0)

@@ -155,6 +155,26 @@ def test_the_actor_stops_at_its_divergence_and_the_critics_go_on() -> None:
     assert int(held.num_updates) == int(free.num_updates) == 200
 
 
+def test_the_policy_that_acts_is_an_average_over_the_latest_updates() -> None:
+    begun = SVG.init(KEY, Spaces(1, 1), SETTINGS)
+    at_once, _ = improved(SVG, Integrator(), 40, SETTINGS)
+    slowly, _ = improved(SVG, Integrator(), 40, with_options(acting_rate=0.05))
+    learned = at_once.actor.network.layers[0].weight
+    np.testing.assert_allclose(slowly.actor.network.layers[0].weight, learned, rtol=1e-5)
+    np.testing.assert_array_equal(at_once.acting.layers[0].weight, learned)
+    way = (np.asarray(s.acting.layers[0].weight - begun.acting.layers[0].weight) for s in
+           (slowly, at_once))  # fmt: skip
+    lagging, whole = map(np.linalg.norm, way)
+    assert 0.2 * whole < lagging < 0.9 * whole
+    assert SVG.act_fn is not None
+    acted = [SVG.act_fn(s, True)(KEY, OBS[None]) for s in (at_once, slowly)]
+    assert not np.allclose(*acted, atol=1e-3)
+    by_copy = SVG.controller(slowly, None, SETTINGS).act(
+        np.asarray(OBS), None, np.random.default_rng(0), True
+    )[0]
+    np.testing.assert_allclose(by_copy, acted[1][0], atol=1e-5)
+
+
 def test_critics_learn_alone_at_first() -> None:
     _, info = improved(SVG, Integrator(), 100, with_options(critic_share=0.3))
     assert player.report(info)["policy/moving_share"] == pytest.approx(0.7)

@@ -84,4 +84,4 @@ def measure_bounds(earned: Float[Array, "*N"], valid: Bool[Array, "*N"], discoun
 
 def moved(old: MLP, new: MLP, rate: float | Float[Array, ""]) -> MLP:
     """Returns parameters moved by a share of the way to others."""
-    return jax.tree.map(lambda a, b: a + rate * (b - a), old, new)
+    return jax.tree.map(lambda a, b: (1.0 - rate) * a + rate * b, old, new)

@@ -43,6 +43,9 @@ class ActorCriticState(eqx.Module):
     """What the player carries from round to round."""
 
     actor: Actor
+    """The policy that learns."""
+    acting: MLP
+    """Network of the policy that acts: the actor's, or an average over its latest updates."""
     critics: MLP
     """Stacked along a leading axis C."""
     targets: MLP
@@ -53,6 +56,11 @@ class ActorCriticState(eqx.Module):
     optimisers: Optimisers
     num_updates: Int[Array, ""]
     """Since the game began."""
+
+    @property
+    def deputy(self) -> Actor:
+        """The policy that acts."""
+        return self.actor.with_network(self.acting)
 
     @property
     def online(self) -> Critics:
@@ -128,6 +136,7 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
     ]
     return ActorCriticState(
         actor=actor,
+        acting=actor.network,
         critics=critics,
         targets=critics,
         bounds=Bounds(jnp.asarray(-1.0), jnp.asarray(1.0)),
@@ -144,10 +153,11 @@ def renew_inputs(state: ActorCriticState, seen: Transitions) -> ActorCriticState
     new = old.renewed(seen.obs, seen.valid)
     over_critics = jax.vmap(lambda one: rebase(one, old, new))
     return eqx.tree_at(
-        lambda s: (s.actor, s.critics, s.targets),
+        lambda s: (s.actor, s.acting, s.critics, s.targets),
         state,
         (
             Actor(rebase(state.actor.network, old, new), new, state.actor.min_std),
+            rebase(state.acting, old, new),
             over_critics(state.critics),
             over_critics(state.targets),
         ),
@@ -163,7 +173,7 @@ def update(
     teach_fn: TeachFn,
     pace: Float[Array, ""] | float = 1.0,
 ) -> tuple[ActorCriticState, UpdateInfo]:
-    """Moves critics, actor, temperature and target critics by one step of Adam each.
+    """Moves critics, actor and temperature by one step of Adam each, and what follows them.
 
     ``pace`` scales the step size.
     """
@@ -183,6 +193,8 @@ def update(
         is_refused=is_refused,
     )
     new = choose(actor_moves, after_all, after_critics)
+    acting = moved(new.acting, new.actor.network, settings.policy.actor_critic.acting_rate)
+    new = eqx.tree_at(lambda s: s.acting, new, acting)
     return choose(is_refused, state, new), info
 
 

@@ -44,7 +44,7 @@ READS: Final = (
         for name in (
             *("num_lowest", "batch_size", "real_share", "target_rate", "bounds_rate"),
             *("initial_temperature", "target_entropy", "max_gradient_norm"),
-            *("pool_horizon", "pool_slots", "newest_share", "num_newest"),
+            *("acting_rate", "pool_horizon", "pool_slots", "newest_share", "num_newest"),
         )
     ),
 )
@@ -134,9 +134,9 @@ def actor_critic(
             improve, teach_fn=teach_fn, reads=(*READS, *reads), is_imagined=is_imagined
         ),
         report=report,
-        controller=lambda state, _world, _settings: actor_controller(state.actor),
+        controller=lambda state, _world, _settings: actor_controller(state.deputy),
         report_actions=lambda _seen: {},
-        act_fn=lambda state, deterministic: act_by(state.actor, deterministic),
+        act_fn=lambda state, deterministic: act_by(state.deputy, deterministic),
         value_fn=values_of,
         metrics=METRICS,
     )
