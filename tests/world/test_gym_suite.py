@@ -84,6 +84,28 @@ def test_the_reward_of_a_fall_within_a_held_action_is_known_too(name: str) -> No
     assert num_mismatches == 0
 
 
+@pytest.mark.parametrize("name", ["Hopper-v5", "Walker2d-v5"])
+def test_unclipped_velocities_are_those_of_the_simulator(name: str) -> None:
+    task, plain = get_task(f"{name}-unclipped"), get_task(name)
+    assert (task.horizon, task.action_repeat) == (plain.horizon, plain.action_repeat)
+    rng = np.random.default_rng(0)
+    whole, cut = task.held(1).make(None), plain.held(1).make(None)
+    num_beyond = 0
+    for seed in range(20):
+        np.testing.assert_array_equal(whole.reset(seed=seed)[0], cut.reset(seed=seed)[0])
+        ended, action = False, np.sign(rng.normal(size=task.spec.action_dim))
+        while not ended:
+            obs, reward, ended, _, _ = whole.step(action)
+            seen, paid, fell, _, _ = cut.step(action)
+            assert (reward, ended) == (paid, fell)
+            size = len(seen) // 2  # the velocities and the x-velocity come last
+            np.testing.assert_array_equal(
+                np.clip(obs[-1 - size : -1], -10, 10), seen[-1 - size : -1]
+            )
+            num_beyond += int((np.abs(obs[-1 - size : -1]) > 10.0).sum())
+    assert num_beyond > 0
+
+
 @pytest.mark.parametrize("action_repeat", [0, -2, 3, 2_000])
 def test_an_action_repeat_that_does_not_divide_the_episode_is_refused(action_repeat: int) -> None:
     with pytest.raises(TaskError, match=f"^Ant-v5: action_repeat = {action_repeat}, .*1, 2, 4"):

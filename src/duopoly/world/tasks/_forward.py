@@ -90,6 +90,29 @@ class _SumVelocity(gym.Wrapper[Any, Any, Any, Any]):
         return outcome
 
 
+class WholeVelocities(gym.Wrapper[Any, Any, Any, Any]):
+    """Shows the joints' velocities as the simulator has them.
+
+    Gymnasium's hopper and walker show them cut to ±10, beyond which what follows cannot be
+    foreseen from what is seen: a running walker is there most of the time.
+    """
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._whole(obs), info
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._whole(obs), float(reward), terminated, truncated, info
+
+    def _whole(self, obs: np.ndarray) -> np.ndarray:
+        data: Any = getattr(self.env.unwrapped, "data")  # noqa: B009
+        velocities = data.qvel
+        return np.concatenate([obs[: -len(velocities)], velocities])
+
+
 def forward_reward(num_steps: int, pay: ForwardPay, terminated_fn: TerminatedFn) -> RewardFn:
     """The reward of one action under `ObserveVelocity`, with w the last component of next_obs:
 

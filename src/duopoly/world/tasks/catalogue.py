@@ -33,7 +33,7 @@ class TaskRow:
     environment: str | None = None
     """``module:Class`` beside this module: an environment of our own, registered as `env_id`."""
     variants: tuple[str, ...] = ()
-    """Other ways to draw an episode: each is a task of its own that no list shows."""
+    """Other ways to draw or to see an episode: each is a task of its own that no list shows."""
     variant: str | None = None
     """Which of them this row is."""
     variant_of: str | None = None
@@ -112,6 +112,7 @@ LISTED: Final = (
         maker="runners:runner_task",
         horizon=500,
         action_repeat=2,
+        variants=("unclipped",),
     ),
     TaskRow(
         name="HalfCheetah-v5",
@@ -126,6 +127,7 @@ LISTED: Final = (
         maker="runners:runner_task",
         horizon=500,
         action_repeat=2,
+        variants=("unclipped",),
     ),
     TaskRow(
         name="Ant-v5",

@@ -4,6 +4,7 @@ Constants, healthy states and rewards after the v5 documentation and source. Eve
 Gymnasium's own and the mean x-velocity (see `duopoly.world.tasks._forward`), which for the humanoid
 is that of its centre of mass. Ant and humanoid observe positions and velocities only and pay no
 contact cost: Gym's v2 and v3 on MuJoCo 2 paid none either, for those forces stayed at zero there.
+Hopper's and walker's variant ``unclipped`` observes velocities that Gymnasium cuts to ±10.
 """
 
 import dataclasses
@@ -11,12 +12,18 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
+import gymnasium as gym
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from duopoly.world.environments import from_registry
 from duopoly.world.task import ActArray, ObsArray, Task, TaskError, TerminatedFn
-from duopoly.world.tasks._forward import ForwardPay, ObserveVelocity, forward_reward
+from duopoly.world.tasks._forward import (
+    ForwardPay,
+    ObserveVelocity,
+    WholeVelocities,
+    forward_reward,
+)
 from duopoly.world.tasks._shared import never_fell, never_terminated
 from duopoly.world.tasks.catalogue import TaskRow
 
@@ -98,12 +105,19 @@ def runner_task(row: TaskRow, action_repeat: int | None = None) -> Task:
             f"{row.name}: action_repeat = {repeat}, must divide the {row.env_steps} steps of an "
             f"episode: choose 1, 2, 4 or 5"
         )
-    runner = RUNNERS[row.name]
-    plain = from_registry(row.name, runner.options)
+    runner = RUNNERS[row.listed_name]
+    plain = from_registry(row.listed_name, runner.options)
+
+    def make(render_mode: str | None) -> gym.Env[Any, Any]:
+        env = plain(render_mode)
+        if row.variant == "unclipped":
+            env = WholeVelocities(env)
+        return ObserveVelocity(env, repeat, runner.pay)
+
     return Task(
         name=row.name,
         summary=row.summary,
-        make=lambda render_mode: ObserveVelocity(plain(render_mode), repeat, runner.pay),
+        make=make,
         horizon=row.env_steps // repeat,
         action_repeat=repeat,
         reward_fn=forward_reward(repeat, runner.pay, runner.terminated_fn),
