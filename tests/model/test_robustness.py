@@ -80,6 +80,19 @@ def test_disagreement_is_paid_or_fined(
     np.testing.assert_array_equal(robust(KEY, *places).next_obs, plain(KEY, *places).next_obs)
 
 
+@pytest.mark.parametrize("num_compared", [0, 1])
+def test_the_bonus_has_a_gradient_also_where_the_members_agree(
+    ensemble: Ensemble, places: tuple[Array, Array], num_compared: int
+) -> None:
+    """As they do where the data's range cuts what they predict."""
+    narrow = eqx.tree_at(lambda e: (e.low, e.high), ensemble, (jnp.full(2, 0.5), jnp.full(2, 0.5)))
+    settings = RobustnessSettings(disagreement_bonus=2.0, num_compared=num_compared)
+    world = robust_world(LearnedWorld(narrow, known_functions(POINT)), settings)
+    assert not world(KEY, *places).bonus.any()
+    gradient = jax.grad(lambda action: jnp.sum(world(KEY, places[0], action).bonus))(places[1])
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
 def test_imagination_stops_where_the_members_disagree_too_much(
     ensemble: Ensemble, places: tuple[Array, Array]
 ) -> None:

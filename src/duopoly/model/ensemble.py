@@ -162,6 +162,10 @@ def difference_from_others(
 
 
 def _spread(ensemble: Ensemble, next_obs: Float[Array, "K *N obs"]) -> Float[Array, "*N"]:
-    """Returns the standard deviation over the first axis, in that of the changes in the data."""
-    spread = jnp.std(next_obs[..., jnp.asarray(ensemble.learned)], axis=0)
+    """Returns the standard deviation over the first axis, in that of the changes in the data.
+
+    It has a gradient also where all agree, as where predictions are cut to the same bound.
+    """
+    variance = jnp.var(next_obs[..., jnp.asarray(ensemble.learned)], axis=0)
+    spread = jnp.sqrt(jnp.where(variance > 0.0, variance, 1.0)) * (variance > 0.0)
     return spread @ (1.0 / ensemble.targets.std) / len(ensemble.learned)
