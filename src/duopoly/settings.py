@@ -229,6 +229,8 @@ class ActorCriticSettings(Checked):
     """Share of those real states that are among the newest, where the policy is now."""
     num_newest: int = at_least(1, 1_000)
     """Transitions that count as the newest."""
+    initial_share: float = between(0.0, 1.0, 0.0)
+    """Share of those real states that are first ones of episodes: how to begin is not forgotten."""
     pool_interval: int = at_least(1, 20)
     """Updates after which a part of the pool is renewed."""
     pool_slots: int = at_least(1, 10)
@@ -241,6 +243,11 @@ class ActorCriticSettings(Checked):
         if self.num_lowest > self.num_critics:
             raise SettingsError(
                 f"num_lowest = {self.num_lowest}: must be at most num_critics = {self.num_critics}"
+            )
+        if self.newest_share + self.initial_share > 1.0:
+            raise SettingsError(
+                f"initial_share = {self.initial_share}: with newest_share = {self.newest_share} "
+                f"it must be at most 1"
             )
         if self.initial_temperature == 0.0 and self.target_entropy != 0.0:
             raise SettingsError(

@@ -1,9 +1,12 @@
 """Bounded critics, and the pool from which they learn."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from actor_critic_worlds import KEY, Clock, an_actor
 
 from duopoly.model.imagine import Shuffled
@@ -16,7 +19,7 @@ from duopoly.policy.actor_critic.critics import (
     lowest_of_some,
     measure_bounds,
 )
-from duopoly.policy.actor_critic.pool import fill, refill, sample
+from duopoly.policy.actor_critic.pool import draw_states, fill, refill, sample
 from duopoly.settings import ActorCriticSettings
 from duopoly.types import Transitions
 
@@ -78,6 +81,22 @@ def test_the_pool_holds_no_step_after_an_end_and_starts_from_all_data() -> None:
         pool = refill(jax.random.key(slot), pool, jnp.asarray(slot), act, late, data, OPTIONS)
         share = float(jnp.mean(sample(KEY, pool, (4_000,)).pay == 5.0))
         np.testing.assert_allclose(share, (slot + 1) / 3, atol=0.08)
+
+
+@pytest.mark.parametrize("first", [(0, 3, 7), ()])
+def test_starts_are_of_all_data_of_the_newest_and_of_beginnings(first: tuple[int, ...]) -> None:
+    rows = jnp.arange(12.0)[:, None]
+    no = jnp.zeros(12, bool)
+    begins = no.at[jnp.asarray(first, int)].set(True)
+    data = Transitions(rows, rows, rows[:, 0], rows, no, begins, jnp.asarray(10))
+    shares = {"newest_share": 0.5, "num_newest": 4, "initial_share": 0.25}
+    options = dataclasses.replace(OPTIONS, **shares)
+    keys = jax.random.split(KEY, 200)
+    drawn = np.stack([draw_states(key, data, (2, 8), options)[..., 0] for key in keys])
+    newest, any_, initial = np.split(drawn, [4, 6], axis=-1)
+    assert set(newest.ravel()) == {6.0, 7.0, 8.0, 9.0}
+    assert set(any_.ravel()) == set(range(10))
+    assert set(initial.ravel()) == (set(first) or set(range(10)))
 
 
 def test_a_shuffled_world_hands_every_rollout_to_all_members_in_turn() -> None:

@@ -80,11 +80,20 @@ def sample_real(key: Key[Array, ""], data: Transitions, num_steps: int) -> Steps
 def draw_states(
     key: Key[Array, ""], data: Transitions, shape: tuple[int, int], settings: ActorCriticSettings
 ) -> Float[Array, "E B obs"]:
-    """Draws real states: of all data, and for their share of the newest transitions alone."""
+    """Draws real states: of all data, and for their shares first ones and the newest alone."""
+    place = jnp.arange(shape[1])
     oldest = jnp.maximum(data.num_valid - settings.num_newest, 0)
-    is_newest = jnp.arange(shape[1]) < round(settings.newest_share * shape[1])
-    first = jnp.broadcast_to(jnp.where(is_newest, oldest, 0)[None], shape)
-    return data.obs[jax.random.randint(key, shape, first, data.num_valid)]
+    is_newest = place < round(settings.newest_share * shape[1])
+    begin = jnp.broadcast_to(jnp.where(is_newest, oldest, 0)[None], shape)
+    rows = jax.random.randint(key, shape, begin, data.num_valid)
+    if settings.initial_share > 0.0:
+        is_initial = place >= round((1.0 - settings.initial_share) * shape[1])
+        num_first = jnp.cumsum(data.first)
+        key_first = jax.random.fold_in(key, 1)
+        which = jax.random.randint(key_first, shape, 0, jnp.maximum(num_first[-1], 1))
+        first = jnp.searchsorted(num_first, which + 1)
+        rows = jnp.where(is_initial[None] & (num_first[-1] > 0), first, rows)
+    return data.obs[rows]
 
 
 def join(*parts: Steps) -> Steps:
