@@ -119,6 +119,10 @@ def test_methods_are_what_they_are_known_for() -> None:
     assert (svg.improver, svg.actor_critic.real_share) == ("svg", 1.0)
     assert (dhmbpo.improver, dhmbpo.actor_critic.horizon) == ("svg", 5)
     assert DHMBPO.schedule is SCHEDULES["dhmbpo"]
+    for name, bonus in (("pal", 3.0), ("dhmbpo", 0.0)):
+        found = preset("Hopper-v5-unclipped", name, "svg").settings
+        assert found.robustness.disagreement_bonus == bonus
+        assert found.collection.action_repeat == 1
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,10 @@ def test_methods_are_what_they_are_known_for() -> None:
     [
         ({"policy.actor_critic.horizon": 9}, "horizon = 9: must be at most imagination.horizon"),
         ({"policy.actor_critic.soft_survival": True}, "set model.learn_termination too"),
+        (
+            {"policy.improver": "sac", "policy.actor_critic.soft_survival": True},
+            "soft_survival: sac looks a single step ahead",
+        ),
         ({"leader.gradient": "implicit"}, "not implemented for improver = svg"),
     ],
 )

@@ -270,6 +270,17 @@ ACTOR_CRITICS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """What differs from `ACTOR_CRITIC`, by task: how far episodes look ahead, and how long they are."""
 
+_CURIOUS: Final = {
+    "robustness.disagreement_bonus": 3.0,
+    "robustness.num_compared": 1,
+    "policy.actor_critic.initial_share": 0.15,
+}
+CURIOUS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Hopper-v5": _CURIOUS,
+    "Walker2d-v5": _CURIOUS,
+}
+"""What differs from `ACTOR_CRITIC` in the paper's schedules, where to stand still is tempting."""
+
 SCHEDULED: Final[Mapping[str, Mapping[str, Any]]] = {
     "mal": {"policy.actor_critic.tolerance": 0.01, "policy.steps.convergence": 2_000},
 }
@@ -349,7 +360,8 @@ def preset(task_name: str, algorithm: str, improver: Improver | None = None) -> 
     if algorithm in ACTOR_CRITIC_METHODS:
         changes = ACTOR_CRITIC_METHODS[algorithm]
     elif improver in IMPROVERS:
-        changes = {**SCHEDULED.get(algorithm, {}), "policy.improver": improver}
+        changes = CURIOUS.get(base, {}) | SCHEDULED.get(algorithm, {})
+        changes = {**changes, "policy.improver": improver}
     elif algorithm in METHODS and (base, algorithm) not in PRESETS:
         found = preset(base, "mal")
         return Preset(override(found.settings, METHODS[algorithm]), found.num_env_steps)

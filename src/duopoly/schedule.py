@@ -207,6 +207,11 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
 def _check_actor_critic(settings: Settings) -> None:
     """Refuses to look further than imagination goes, and chances of an end that is known."""
     options, horizon = settings.policy.actor_critic, settings.imagination.horizon
+    if settings.policy.improver == "sac" and options.soft_survival:
+        raise SettingsError(
+            "policy.actor_critic.soft_survival: sac looks a single step ahead and has nothing to "
+            "survive; leave it out, or play policy.improver svg"
+        )
     if settings.policy.improver != "svg":
         return
     if options.horizon > horizon:

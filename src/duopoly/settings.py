@@ -302,11 +302,6 @@ class PolicySettings(Checked):
                 f"min_log_std = {self.min_log_std}: must be at most "
                 f"initial_log_std = {self.initial_log_std}"
             )
-        if self.improver == "sac" and self.actor_critic.soft_survival:
-            raise SettingsError(
-                "actor_critic.soft_survival = True: sac looks a single step ahead and has nothing "
-                "to survive; improver svg does"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,12 +384,3 @@ class Settings(Checked):
     """Gradient of the schedule's leader."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Evaluation."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        horizon = self.policy.actor_critic.horizon
-        if self.policy.improver == "svg" and horizon > self.imagination.horizon:
-            raise SettingsError(
-                f"policy.actor_critic.horizon = {horizon}: must be at most "
-                f"imagination.horizon = {self.imagination.horizon}"
-            )

@@ -281,10 +281,3 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             with_options(**options)
-    for improver, options, words in (
-        ("svg", {"horizon": 501}, "horizon = 501: must be at most imagination.horizon = 500"),
-        ("sac", {"soft_survival": True}, "soft_survival = True: sac"),
-    ):
-        settings = override(SETTINGS, {"policy.improver": improver})
-        with pytest.raises(ValueError, match=words):
-            with_options(settings, **options)
