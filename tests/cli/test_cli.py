@@ -17,6 +17,7 @@ from duopoly.cli.parsing import parse
 from duopoly.cli.train import Train
 from duopoly.lab.curves import COLOURS
 from duopoly.presets import preset
+from duopoly.runs.errors import UsageError
 from duopoly.schedule import SCHEDULES, AlgorithmName
 
 LONG = "x" * 300
@@ -254,6 +255,22 @@ def test_every_kind_of_flag_is_understood():
     assert (command.task, command.algorithm, command.seed) == ("Reacher7DOF", "mal", 3)
     assert (command.settings.model.hidden, command.settings.policy.discount) == ((8, 9), 0.5)
     assert (command.settings.policy.initial_log_std, command.resume) == (-1.5, True)
+
+
+def test_what_a_preset_turns_on_can_be_turned_off(capsys: pytest.CaptureFixture[str]):
+    words = ["train", "Hopper-v5", "--policy.improver", "svg"]
+    off = "--collection.no-episodes-go-on"
+    plain, without = parse(words), parse([*words, off])
+    assert isinstance(plain, Train)
+    assert isinstance(without, Train)
+    assert plain.settings.collection.episodes_go_on
+    assert not without.settings.collection.episodes_go_on
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--help"])
+    assert off in capsys.readouterr().out
+    for wrong in ("--collection.no-initial-steps", f"{off}=1", "--no-collection.episodes-go-on"):
+        with pytest.raises(UsageError, match="unknown flag --"):
+            parse([*words, wrong])
 
 
 def test_tiny_flags_give_the_tiny_settings(tiny_flags, config):

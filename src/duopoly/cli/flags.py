@@ -7,7 +7,7 @@ dotted names. One line names any mistake.
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from duopoly.fields import MisfitError, hints_of, nearest, outside, read_word
 from duopoly.records import override
@@ -86,10 +86,18 @@ def flag_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+_NO: Final = "\0"
+"""What ``--no-x`` says, which no word can."""
+
+
 def _read_flag(word: str, rest: list[str], known: dict[str, Flag]) -> tuple[str, str, list[str]]:
     """A flag as typed, its field name and its values, which are taken off ``rest``."""
     typed, equals, value = word.partition("=")
     name = typed.removeprefix("--").replace("-", "_")
+    group, dot, last = name.rpartition(".")
+    positive = group + dot + last.removeprefix("no_")
+    if name not in known and positive in known and known[positive].hint is bool and not equals:
+        return typed, positive, [_NO]
     if not typed.startswith("--") or name not in known:
         raise UsageError(f"unknown flag {typed}{nearest(typed, map(flag_name, known))}")
     hint = known[name].hint
@@ -126,6 +134,8 @@ def _read_positionals(words: list[str], command: type, given: dict[str, Any]) ->
 
 def _convert(typed: str, hint: Any, words: list[str]) -> Any:
     if hint is bool:
+        if words == [_NO]:
+            return False
         if words:
             raise UsageError(f"{typed} takes no value, got {words[0]!r}")
         return True
