@@ -26,6 +26,14 @@ def test_what_is_unknown_is_left_out():
     assert "success  50%" in describe({**METRICS, "eval/success_rate": 0.5})
 
 
+def test_many_refused_steps_are_told():
+    told = {**METRICS, "policy/num_steps": 1_000}
+    assert "1,000 policy" not in describe({**told, "policy/refused_steps": 100})
+    assert "749 of 1,000 policy steps refused" in describe({**told, "policy/refused_steps": 749})
+    assert "refused" not in describe({**told, "policy/refused_steps": math.nan})
+    assert "refused" not in describe(METRICS)
+
+
 def test_without_a_terminal_a_line_per_round():
     out = io.StringIO()
     with live_progress("pal", 0, 10_000, Console(file=out)) as tell:

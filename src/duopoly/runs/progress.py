@@ -17,6 +17,9 @@ FIGURES = (
 )
 """Label, tag and format of what a line tells of a round."""
 
+MANY = 0.1
+"""Share of a round's policy steps; where more are refused, the line says so."""
+
 
 def describe(metrics: Metrics) -> str:
     """One line about a round; what is not known is left out."""
@@ -26,6 +29,9 @@ def describe(metrics: Metrics) -> str:
         value = metrics.get(tag, math.nan)
         if not math.isnan(value):
             parts.append(f"{label} {form.format(value)}")
+    refused, num_steps = (metrics.get(f"policy/{x}", 0.0) for x in ("refused_steps", "num_steps"))
+    if refused > MANY * num_steps:
+        parts.append(f"{refused:,.0f} of {num_steps:,.0f} policy steps refused")
     return "   ".join([*parts, f"{minutes:3d}:{seconds:02d}"])
 
 
