@@ -50,6 +50,15 @@ REMEMBERING = {"model.window": 25_000, "model.epochs.convergence": 12}
 PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
 FORGETTING = {"model.window": 5_000}
 SVG = {"policy.improver": "svg"}
+SVG_HELD = SVG | {
+    "collection.action_repeat": 2,
+    "collection.episodes_go_on": False,
+    "policy.discount": 0.99,
+    "policy.actor_critic.horizon": 4,
+    "policy.actor_critic.pool_horizon": 12,
+    "policy.actor_critic.initial_share": 0.0,
+    "robustness.disagreement_bonus": 0.0,
+}
 LONGER_ARM, OTHER_GOALS = ("forearm@10000",), ("goal@8000",)
 
 STUDIES: dict[str, Study] = {
@@ -74,6 +83,8 @@ STUDIES: dict[str, Study] = {
     "Hopper-v5/pal-unrolled": Study(50_000, UNROLLED),
     "Hopper-v5/pal-cvar": Study(50_000, CAUTIOUS),
     "Hopper-v5/pal-pessimistic": Study(50_000, PESSIMISTIC),
+    "Hopper-v5/pal-svg-held": Study(30_000, SVG_HELD),
+    "HalfCheetah-v5/pal-svg-held": Study(30_000, SVG_HELD),
     "Hopper-v5/pal-svg": Study(50_000, SVG),
     "HalfCheetah-v5/pal-svg": Study(50_000, SVG),
     "DClawTurn/pal": Study(50_000),
@@ -98,8 +109,10 @@ def train_words(name: str, seed: int) -> list[str]:
     words += ["--steps", str(study.num_env_steps), "--out", str(RUNS / variant), "--resume"]
     changes = {"evaluation.gap_steps": 0, **study.changes}  # a third faster on Hopper-v5
     for setting, value in changes.items():
-        assert value is not False, f"{setting}: there is no flag that takes a switch back"
-        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, bool):
+            group, dot, name_of_it = setting.rpartition(".")
+            setting, values = group + dot + ("" if value else "no_") + name_of_it, ()
         words += ["--" + setting.replace("_", "-"), *map(str, values)]
     return [*words, "--perturb", *study.perturb] if study.perturb else words
 
