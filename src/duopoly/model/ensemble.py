@@ -155,10 +155,11 @@ def difference_from_others(
     """
 
     def by(shift: int) -> Float[Array, "E B obs"]:
-        members = jax.tree.map(lambda x: jnp.roll(x, -shift, axis=0), ensemble.members)
-        return predict(eqx.tree_at(lambda e: e.members, ensemble, members), obs, action)
+        rows = (jnp.roll(x, shift, axis=0) for x in (obs, action))
+        return jnp.roll(predict(ensemble, *rows), -shift, axis=0)
 
-    return _spread(ensemble, jnp.stack([by(shift) for shift in range(num + 1)]))
+    others = [by(shift) for shift in range(1, num + 1)]
+    return _spread(ensemble, jnp.stack([predict(ensemble, obs, action), *others]))
 
 
 def _spread(ensemble: Ensemble, next_obs: Float[Array, "K *N obs"]) -> Float[Array, "*N"]:
