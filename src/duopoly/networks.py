@@ -71,6 +71,11 @@ class MLP(eqx.Module):
         return output if self.constant is None else jnp.concatenate([output, self.constant])
 
 
+def falling(progress: float | Float[Array, ""]) -> Float[Array, ""]:
+    """Returns what a step size is multiplied by: from 1 to a hundredth, along half a cosine."""
+    return 0.505 + 0.495 * jnp.cos(jnp.pi * progress)
+
+
 def thinned(key: Key[Array, ""], network: MLP, rate: float) -> MLP:
     """Returns the network without a random share of its hidden units, the others scaled up for it.
 

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.rows import TrainRows
-from duopoly.networks import MLP, random_batches, thinned
+from duopoly.networks import MLP, falling, random_batches, thinned
 from duopoly.settings import ModelSettings
 
 
@@ -69,7 +69,7 @@ def train_member(
     is_row = jnp.arange(rows.rows.shape[0]) < rows.num_valid
 
     def step_size(progress: Array) -> Float[Array, ""]:
-        return settings.learning_rate * (0.505 + 0.495 * jnp.cos(jnp.pi * progress))
+        return settings.learning_rate * falling(progress)
 
     def loss_fn(networks: Networks, rows: Array, key: Array) -> Float[Array, ""]:
         if settings.dropout > 0.0:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import Shuffled
 from duopoly.narrow import narrow
-from duopoly.networks import Normaliser
+from duopoly.networks import Normaliser, falling
 from duopoly.policy.actor_critic import sac, svg
 from duopoly.policy.actor_critic.actor import (
     Actor,
@@ -250,7 +250,7 @@ def _advance(
         moves = i >= moves_from
         key = jax.random.fold_in(key_updates, i)
         so_far = (progress[0] + i) / progress[1]
-        pace = 0.505 + 0.495 * jnp.cos(jnp.pi * so_far)
+        pace = falling(so_far)
         state, info = update(key, course.state, experience, moves, settings, teach_fn, pace)
         totals = jax.tree.map(lambda total, x: total + x, course.totals, info)
         return Course(state, course.pool, totals, course.num_moves + moves)
