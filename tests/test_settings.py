@@ -43,6 +43,7 @@ RECORDS = [
         (ModelSettings, {"min_log_std": 0.5}, "min_log_std = 0.5: must be below max_log_std = 0.5"),
         (ModelSettings, {"holdout": 0.95}, "holdout = 0.95: must be in"),
         (ModelSettings, {"patience": 0}, "patience = 0: must be at least 1"),
+        (ModelSettings, {"patience": 2**31}, "patience = .*: must be at most 2,147,483,647"),
         (ModelSettings, {"proximal": -1.0}, "proximal = -1.0: must be at least 0"),
         (PlannerSettings, {"num_elites": 200}, "num_elites = 200: must be at most num_samples"),
         (PolicySettings, {"discount": 1.5}, "discount = 1.5: must be in"),

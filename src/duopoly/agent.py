@@ -35,9 +35,8 @@ from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.train import clocked
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
-from duopoly.types import Controller
+from duopoly.types import MAX_SIZE, Controller
 from duopoly.world.changing import names_of, task_after
-from duopoly.world.interaction import MAX_SIZE
 from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
@@ -169,7 +168,7 @@ class Agent:
         if not np.isfinite(action).all():
             raise ValueError(f"the policy's action is not finite: {action}")
         return (
-            spec.to_env_units(action.astype(np.float32)),
+            spec.for_env(action.astype(np.float32)),
             state if controller.memory is None else memory,
         )
 

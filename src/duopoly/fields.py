@@ -26,8 +26,12 @@ class MisfitError(ValueError):
         """What the value must be, in words."""
 
 
+MAX_WHOLE = 2**31 - 1
+"""Largest whole number where nothing else is said: what 32 bits hold."""
+
+
 def at_least(low: float, default: Any) -> Any:
-    """A field whose numbers have a lower bound."""
+    """A field whose numbers have a lower bound; whole ones are at most `MAX_WHOLE`, too."""
     return dataclasses.field(default=default, metadata={"low": low})
 
 
@@ -40,11 +44,13 @@ def outside(field: dataclasses.Field[Any], value: Any) -> tuple[Any, str] | None
     """The first number of a value that is out of its field's bounds, and where it must be."""
     if "low" not in field.metadata:
         return None
-    low, high = field.metadata["low"], field.metadata.get("high", math.inf)
+    low, high = field.metadata["low"], field.metadata.get("high")
     for item in value if isinstance(value, tuple) else (value,):
-        if not (low <= item <= high):  # also catches NaN
-            bounded = f"in [{_spell(low)}, {_spell(high)}]"
-            return item, f"at least {_spell(low)}" if high == math.inf else bounded
+        most = high if high is not None else MAX_WHOLE if isinstance(item, int) else math.inf
+        if not (low <= item <= most):  # also catches NaN
+            if high is not None:
+                return item, f"in [{_spell(low)}, {_spell(high)}]"
+            return item, f"at most {_spell(most)}" if item > most else f"at least {_spell(low)}"
     return None
 
 

@@ -17,7 +17,7 @@ world and the model see it clipped to [-1, 1] (`clip_action`).
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,10 @@ from jaxtyping import Bool, Float, Int
 
 Metrics = dict[str, float]
 """What is observed of a round, by name; NaN where it is not known."""
+
+MAX_SIZE: Final = 1e10
+"""Numbers from this size on are not believed: MuJoCo's own bound (mjMAXVAL), which rewards and
+actions obey here too."""
 
 
 def clip_action(action: Float[jax.Array, "*N act"]) -> Float[jax.Array, "*N act"]:

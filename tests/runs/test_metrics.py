@@ -7,7 +7,7 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.errors import DamageError
 from duopoly.runs.metrics import EventFile, ProgressTable, read_progress
 
 ROWS = [
@@ -71,8 +71,26 @@ def test_rows_are_kept_by_their_round_and_missing_ones_are_told(path, capsys):
 
 
 def test_a_table_that_cannot_be_read_is_one_line(tmp_path):
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(DamageError, match="cannot be read"):
         read_progress(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"time/iterations," + b"a" * 200_000 + b"\n1,2\n", "field larger than"),
+        (b"eval/mean_reward\n1.0\n", "no column time/iterations"),
+        (b"time/iterations\n1.0\n", "no column time/total_timesteps"),
+        (bytes(range(256)) * 40, "no column"),
+    ],
+)
+def test_what_is_no_table_is_one_line(tmp_path, data, fault):
+    path = tmp_path / "progress.csv"
+    path.write_bytes(data)
+    for read in (read_progress, lambda path: ProgressTable(path, num_rounds=1)):
+        with pytest.raises(DamageError, match=rf"{path}: is no table.*{fault}.*; move it away$"):
+            read(path)
+    assert path.read_bytes() == data
 
 
 def test_the_header_is_fixed_by_the_first_row(path):

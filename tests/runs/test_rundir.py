@@ -11,7 +11,7 @@ import pytest
 from duopoly.runs import provenance
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import DamageError, UsageError
-from duopoly.runs.rundir import RunDirectory, claim, locked, run_directory
+from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked, run_directory
 from duopoly.settings import Settings, override
 from duopoly.world.perturb import Change
 
@@ -25,7 +25,8 @@ def run(tmp_path) -> RunDirectory:
 
 def begin(run: RunDirectory, config: RunConfig = CONFIG, *, resume: bool = False) -> None:
     with locked(run):
-        claim(run, config, resume=resume)
+        is_begun(run, config, resume=resume)
+        claim(run, config)
 
 
 def test_path_follows_from_what_is_run(tmp_path):
@@ -71,6 +72,13 @@ def test_a_foreign_directory_is_never_resumed(run):
     (run.path / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"is not a run"):
         begin(run, resume=True)
+    assert [path.name for path in run.path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_directory_made_for_nothing_goes_again(run, tmp_path):
+    with pytest.raises(UsageError, match="no"), locked(run):
+        raise UsageError("no")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,12 @@ def test_a_damaged_record_is_one_line(run, text):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("seed", "3"), ("seed", True), ("steps", 1.5), ("task", None)]
+    ("field", "value"),
+    [
+        *(("seed", value) for value in ("3", True, -1, 2**31)),
+        *(("steps", value) for value in (1.5, -1, 10**12 + 1)),
+        ("task", None),
+    ],
 )
 def test_a_record_of_other_types_is_refused(run, field, value):
     begin(run)
@@ -141,7 +154,37 @@ def test_a_linked_record_is_refused(run, tmp_path):
     elsewhere = tmp_path / "elsewhere.json"
     run.settings.rename(elsewhere)
     run.settings.symlink_to(elsewhere)
-    with pytest.raises(DamageError, match="cannot be read"):
+    with pytest.raises(DamageError, match=r"settings.json is not a regular file"):
+        run.read_config()
+
+
+@pytest.mark.parametrize("name", ["settings", "progress", "command", "status", "lock", "video"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc", path)])
+def test_what_is_no_file_of_ours_is_refused(run, name, make):
+    """A pipe would hold up whoever reads it, and a link lead out of the run."""
+    begin(run)
+    path = getattr(run, name)
+    path.unlink(missing_ok=True)
+    make(path)
+    with pytest.raises(UsageError, match=f"{path} is not a regular file: move it away"):
+        begin(run, resume=True)
+    assert path.is_symlink() or not path.is_file()
+
+
+def test_checkpoints_elsewhere_are_refused(run, tmp_path):
+    begin(run)
+    (tmp_path / "elsewhere").mkdir()
+    run.checkpoints.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DamageError, match="checkpoints is not a folder: move it away"):
+        run.read_config()
+
+
+def test_settings_that_fit_in_no_memory_are_refused(run):
+    begin(run)
+    record = json.loads(run.settings.read_text())
+    record["settings"]["model"]["hidden"] = [2**31 - 1] * 2
+    run.settings.write_text(json.dumps(record))
+    with pytest.raises(DamageError, match=r"num_members × model.hidden: needs .* TiB of memory"):
         run.read_config()
 
 

@@ -27,6 +27,7 @@ from duopoly.runs.launch import train_in
 from duopoly.runs.metrics import read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import Stopped
+from duopoly.types import Episode
 
 
 def fingerprint(run: RunDirectory) -> tuple[object, object]:
@@ -78,11 +79,30 @@ def test_without_a_sound_checkpoint_nothing_is_overwritten(finished_run, config,
     shutil.copytree(finished_run.path, run.path)
     for path in run.checkpoints.iterdir():
         (path / "manifest.json").write_bytes(b"{}")
-    rows = run.progress.read_bytes()
-    with pytest.raises(DamageError, match="no sound checkpoint"):
-        train_in(run, config, resume=True)
-    assert run.progress.read_bytes() == rows
-    assert status_of(run)["state"] == "failed"
+    assert_refused(run, config, "no sound checkpoint")
+
+
+def test_a_table_that_is_none_is_not_overwritten(finished_run, config, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished_run.path, run.path)
+    run.progress.write_text("my notes\n")
+    assert_refused(run, config, "is no table of rounds")
+
+
+def assert_refused(run: RunDirectory, config, fault: str) -> None:
+    """A run that cannot be resumed is as it was: every file, and when it was changed."""
+    before = everything_in(run.path)
+    with pytest.raises(DamageError, match=fault):
+        train_in(run, dataclasses.replace(config, steps=10_000), resume=True)
+    assert everything_in(run.path) == before
+
+
+def everything_in(folder: Path) -> dict[Path, tuple[object, ...]]:
+    paths = [folder, *folder.rglob("*")]
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in paths
+    }
 
 
 class Killed(BaseException):
@@ -127,12 +147,18 @@ def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes):
     while state.env_steps < num_env_steps:
         rng = np.random.default_rng((seed, state.round))
         moved = jax.tree.map(
-            lambda leaf, rng=rng: leaf + rng.normal() if leaf.dtype == np.float32 else leaf,
+            lambda leaf, rng=rng: leaf + rng.uniform() if leaf.dtype == np.float32 else leaf,
             state.players,
         )
         env_steps = state.env_steps + 20
+        ones = [np.ones((20, size), np.float32) for size in (4, 1, 4)]
+        episode = Episode(*ones[:2], ones[1][:, 0], ones[2], False, False, 20)
         state = dataclasses.replace(
-            state, round=state.round + 1, env_steps=env_steps, players=moved
+            state,
+            round=state.round + 1,
+            env_steps=env_steps,
+            players=moved,
+            buffer=state.buffer.add([episode]),
         )
         yield Round(state, {"time/total_timesteps": env_steps, "eval/mean_reward": rng.normal()})
 

@@ -78,6 +78,7 @@ def test_a_buffer_comes_back_exactly() -> None:
         ("action", np.zeros((2, 1), np.float32), "action is float32"),
         ("next_obs", np.zeros((3, 4), np.float32), "next_obs has shape"),
         ("next_obs", np.full((3, 2), np.nan, np.float32), "not finite"),
+        ("action", np.full((3, 1), 2e10, np.float32), "beyond belief"),
         ("first", np.zeros(3), "first is float64"),
         ("capacity", np.array(2), "capacity of 2"),
         ("capacity", np.array([7]), r"capacity is int64 \(1,\)"),

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from duopoly.world.environments import ENV_STEPS
 from duopoly.world.tasks import TASK_NAMES, get_task
 from duopoly.world.tasks.catalogue import CATALOGUE, LISTED
 
@@ -24,7 +25,7 @@ def test_a_row_says_what_its_task_is(name: str) -> None:
         assert env.spec.max_episode_steps == row.env_steps
         env.reset(seed=0)
         info = env.step(np.zeros(task.spec.action_dim, np.float32))[-1]
-        assert info.get("env_steps", 1) == row.action_repeat
+        assert info.get(ENV_STEPS, 1) == row.action_repeat
         env.close()
 
 

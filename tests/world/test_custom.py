@@ -8,7 +8,7 @@ import pytest
 from probes import PointEnv, point_reward, point_terminated
 
 from duopoly.world.custom import _read_env, make_task
-from duopoly.world.environments import RepeatAction
+from duopoly.world.environments import ENV_STEPS, RepeatAction
 from duopoly.world.task import Task, TaskError
 
 
@@ -52,7 +52,7 @@ def test_repeated_actions_earn_the_sum_of_their_steps() -> None:
         np.testing.assert_array_equal(obs, steps[-1][0])
         assert reward == pytest.approx(sum(float(step[1]) for step in steps), abs=1e-12)
         assert (terminated, truncated) == steps[-1][2:4]
-        assert info["env_steps"] == num_steps
+        assert info[ENV_STEPS] == num_steps
     assert truncated
 
 
@@ -61,11 +61,11 @@ def test_actions_are_held_for_as_long_as_is_asked_for() -> None:
     held = plain.held(4)
     assert (held.horizon, held.action_repeat) == (50, 4)
     _, _, _, _, info = started(held).step(np.zeros(1, np.float32))
-    assert info["env_steps"] == 4
+    assert info[ENV_STEPS] == 4
     assert held.held(0) is held.held(4) is held
     twice = held.held(2)
     assert (twice.horizon, twice.action_repeat) == (100, 2)
-    assert started(twice).step(np.zeros(1, np.float32))[4]["env_steps"] == 2
+    assert started(twice).step(np.zeros(1, np.float32))[4][ENV_STEPS] == 2
 
 
 def test_a_known_reward_is_not_paid_for_other_repeats() -> None:
@@ -83,6 +83,23 @@ def started(task: Task) -> gym.Env:
     return env
 
 
+def test_an_environment_that_changes_its_action_is_given_the_same_one_again() -> None:
+    given = []
+
+    class Doubling(PointEnv):
+        def step(self, action: np.ndarray):
+            given.append(action.copy())
+            action *= 2.0
+            return super().step(action)
+
+    env = RepeatAction(Doubling(), 3)
+    env.reset(seed=0)
+    action = np.array([0.1, -0.1])
+    env.step(action)
+    np.testing.assert_array_equal(given, [[0.1, -0.1]] * 3)
+    np.testing.assert_array_equal(action, [0.1, -0.1])
+
+
 def test_a_fall_cuts_a_repeated_action_short() -> None:
     env = RepeatAction(PointEnv(), 4)
     env.reset(seed=0)
@@ -90,7 +107,7 @@ def test_a_fall_cuts_a_repeated_action_short() -> None:
     terminated = False
     while not terminated:
         obs, _, terminated, _, info = env.step(np.array([2.0, 0.0]))
-        infos.append(info["env_steps"])
+        infos.append(info[ENV_STEPS])
     assert abs(obs[0]) > 2.0
     assert abs(obs[0] - 0.4) <= 2.0
     assert infos[:-1] == [4] * (len(infos) - 1)

@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from transitions import Rhythm, disagreement, join, play, uniform
 
 from duopoly.types import Episode
+from duopoly.world.environments import ENV_STEPS
 from duopoly.world.interaction import collect, evaluate, memoryless, run_episode
 from duopoly.world.seeds import EpisodeSeed
 from duopoly.world.task import TaskError
@@ -56,12 +57,12 @@ def test_a_runner_earns_what_gymnasium_pays_it_apart_from_contacts(
             np.testing.assert_array_equal(obs, [*plain.reset(seed=seed)[0][:size], 0.0])
         action = (high * policy(np.empty(0), rng).clip(-1, 1)).astype(np.float32)
         obs, reward, terminated, _, info = held.step(action)
-        steps = [plain.step(action) for _ in range(info["env_steps"])]
+        steps = [plain.step(action) for _ in range(info[ENV_STEPS])]
         np.testing.assert_array_equal(obs[:-1], steps[-1][0][:size])
         paid = sum(float(step[1]) - step[4].get("reward_contact", 0.0) for step in steps)
         assert reward == pytest.approx(paid, abs=1e-12)
         assert terminated == steps[-1][2]
-        if info["env_steps"] == action_repeat:
+        if info[ENV_STEPS] == action_repeat:
             velocities = [step[4]["x_velocity"] for step in steps]
             assert obs[-1] == pytest.approx(np.mean(velocities), abs=1e-12)
         else:

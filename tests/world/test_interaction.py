@@ -14,6 +14,7 @@ import pytest
 
 from duopoly.types import Controller, Decision, Episode
 from duopoly.world.buffer import Buffer
+from duopoly.world.environments import ENV_STEPS
 from duopoly.world.interaction import (
     MAX_CONSECUTIVE_DROPS,
     DroppedEpisode,
@@ -132,6 +133,27 @@ def test_every_episode_begins_with_an_empty_memory(gather: Any) -> None:
     result = gather(task.make(None), task, controller, {collect: 12, evaluate: 3}[gather], 0, 0)
     assert told == [(time, time, gather is evaluate) for time in (0.0, 1.0, 2.0, 3.0)] * 3
     assert [episode.seen for episode in result.episodes] == [(0.0, 1.0, 2.0, 3.0)] * 3
+
+
+@pytest.mark.parametrize("told", [0, -3, 7.5, "three", None])
+def test_an_environment_may_count_its_steps_under_any_name(told: Any) -> None:
+    """Only wrappers of our own are asked for how long an action was held."""
+    task = counter_task(fault=lambda time: (np.zeros(2), 1.0, False, False, {"env_steps": told}))
+    result = collect(task.make(None), task, memoryless(noise(1)), 30, 0, 0)
+    assert [episode.num_env_steps for episode in result.episodes] == [10, 10, 10]
+
+
+@pytest.mark.parametrize("told", [0, 2, 0.5, "three"])
+def test_a_wrong_count_of_held_steps_is_told(told: Any) -> None:
+    task = counter_task(fault=lambda time: (np.zeros(2), 1.0, False, False, {ENV_STEPS: told}))
+    with pytest.raises(SimulatorError, match=rf"env_steps'\] = {told}: must be .* in \[1, 1\]"):
+        collect(task.make(None), task, memoryless(noise(1)), 30, 0, 0)
+
+
+def test_a_reward_that_is_no_single_number_is_told() -> None:
+    task = counter_task(fault=lambda time: (np.zeros(2), np.ones(1), False, False, {}))
+    with pytest.raises(SimulatorError, match=r"reward of shape \(1,\), expected a single number"):
+        collect(task.make(None), task, memoryless(noise(1)), 30, 0, 0)
 
 
 def test_the_budget_is_used_exactly_and_cuts_the_last_episode() -> None:

@@ -69,6 +69,22 @@ def test_rounding_never_leaves_the_box(high: float) -> None:
         np.testing.assert_allclose(action, np.multiply(high, corner), rtol=2e-7)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_the_environment_is_given_is_inside_its_space(dtype: type) -> None:
+    high = np.array([0.1, 3.3], dtype)
+    space = Box(-high, high, dtype=dtype)
+    spec = inspect_spaces(Spaces(OBS, space), "it")
+    actions = np.random.default_rng(0).uniform(-1.5, 1.5, (500, 2)).astype(np.float32)
+    assert all(space.contains(spec.for_env(action)) for action in actions)
+
+
+def test_a_vector_of_environments_is_refused_by_name() -> None:
+    env = gym.make_vec("Pendulum-v1", num_envs=3)
+    with pytest.raises(TaskError, match=r"^it: is a vector of 3 environments"):
+        inspect_spaces(env, "it")
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -41,14 +41,15 @@ def act(command: Diagnose) -> None:
     from duopoly.lab import diagnose, diagnose_figures
     from duopoly.runs.metrics import STEPS, read_progress
 
+    progress = read_progress(run.progress)
     with as_failures():
         diagnosis = diagnose.diagnose(run.path, command.episodes, command.seed, own)
     Console().print(diagnose.as_table(diagnosis))
     pictures = diagnose_figures.draw(diagnosis, run.diagnosis)
-    if run.progress.exists():
+    if progress:
         out = run.diagnosis / "gaps.png"
         title = f"{config.task}, {config.algorithm.upper()}, seed {config.seed}"
-        diagnose_figures.draw_gaps(read_progress(run.progress), STEPS, title, out)
+        diagnose_figures.draw_gaps(progress, STEPS, title, out)
         pictures.append(out)
     numbers = run.diagnosis / "diagnosis.json"
     diagnose.keep(diagnosis, numbers)

@@ -11,9 +11,10 @@ from tyro.conf import Positional, arg
 from duopoly.cli import task_file
 from duopoly.cli.flags import Typed, build
 from duopoly.fields import between
+from duopoly.memory import check_memory
 from duopoly.presets import preset
 from duopoly.runs import atomic
-from duopoly.runs.config import MAX_SEED, RunConfig
+from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError, as_failures
 from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
@@ -45,7 +46,7 @@ class Train:
     """Name of a task, or id in Gymnasium's registry; may be left out with a --task-file."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
-    steps: int = between(1, 10**12, DEFAULTS.num_env_steps)
+    steps: int = between(1, MAX_STEPS, DEFAULTS.num_env_steps)
     """Real environment steps in all, each action repeat included."""
     seed: int = between(0, MAX_SEED, 0)
     """Seed of everything random."""
@@ -73,7 +74,9 @@ def complete(typed: Typed) -> tuple[Train, Train]:
     changes = _changes(task, typed.flags)
     default = _default(task, typed.flags, changes)
     command = build(default, typed.flags)
-    check_players(SCHEDULES[command.algorithm], command.settings)
+    schedule = SCHEDULES[command.algorithm]
+    check_players(schedule, command.settings)
+    check_memory(command.settings, schedule)
     action_repeat = command.settings.collection.action_repeat or action_repeat
     _check_steps(task, action_repeat, command.steps, changes)
     perturb = tuple(map(str, changes)) or default.perturb

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Key
 
 from duopoly.game.known import learned_outputs
+from duopoly.memory import check_needs, players_need
 from duopoly.model.fit import ModelState, init_model
 from duopoly.policy.catalogue import PLAYERS
 from duopoly.policy.player import PolicyPlayer, Spaces, State
@@ -76,9 +77,11 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     Raises:
         TaskError: the task's spaces cannot be played, or its actions not be held for as long as
             the settings say.
+        SettingsError: the players do not fit into memory.
     """
     task = task.held(settings.collection.action_repeat)
     spec = task.spec
+    check_needs(players_need(settings, spec.obs_dim, spec.action_dim))
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
     spaces = Spaces(spec.obs_dim, spec.action_dim, task.angles)
     policy = PLAYERS[settings.policy.improver].load().init(key_policy, spaces, settings)

@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.render.figures import INK, new_figure, style, write
 from duopoly.runs import settings_json
-from duopoly.runs.config import RunConfig
+from duopoly.runs.config import MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.metrics import STEPS, read_progress
 from duopoly.runs.rundir import RunDirectory
@@ -43,6 +43,10 @@ COLOURS = {
 }
 _OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
 """Colours of further variants of an algorithm."""
+
+
+_MAX_DRAWN = 1e30
+"""Numbers from this size on make no axis."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +75,9 @@ class Curve:
         return self.name.replace(self.algorithm, self.algorithm.upper(), 1)
 
     def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and values of the rounds in which a metric is known."""
-        is_known = np.isfinite(self.metrics[tag])
+        """Steps and values of the rounds in which a metric is known and can be drawn."""
+        is_known = (self.steps >= 0) & (self.steps <= MAX_STEPS)
+        is_known &= np.abs(self.metrics[tag]) < _MAX_DRAWN
         return self.steps[is_known], self.metrics[tag][is_known]
 
 

@@ -60,7 +60,7 @@ def draw_gaps(rows: list[dict[str, float]], steps_tag: str, title: str, out: Pat
     figure = new_figure(10.0, 5.4, title)
     for axes, (tag, caption) in zip(figure.subplots(2, 3).flat, GAPS.items(), strict=True):
         style(axes)
-        steps = np.array([row[steps_tag] for row in rows])
+        steps = np.array([row.get(steps_tag, math.nan) for row in rows])
         values = np.array([row.get(tag, math.nan) for row in rows])
         known = np.isfinite(values)
         axes.plot(steps[known], values[known], color=MODEL, lw=1.6, marker="o", ms=2.5)

@@ -73,6 +73,13 @@ def remove_directory(path: Path) -> None:
     _remove(temporary)
 
 
+def remove_if_empty(*paths: Path) -> None:
+    """Removes directories, in the order given, as far as they are empty."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
 def recover(path: Path) -> None:
     """Puts back the directory that a `write_directory` which never ended had moved aside, if any.
 
@@ -102,6 +109,21 @@ def exists(path: Path) -> bool:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     return True
+
+
+def is_kind(path: Path, *, folder: bool) -> bool:
+    """Whether there is nothing at ``path``, or a folder or a regular file of its own: no link.
+
+    Raises:
+        UsageError: nobody can tell.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)
 
 
 def check_writable(path: Path) -> None:

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from duopoly.runs import atomic, settings_json
-from duopoly.runs.config import FORMAT, RunConfig, difference, read_record
+from duopoly.runs.config import FORMAT, MAX_STEPS, RunConfig, difference, read_record
 from duopoly.runs.errors import DamageError
 from duopoly.settings import SettingsError
 
@@ -128,6 +128,8 @@ def load(path: Path, config: RunConfig) -> Checkpoint:
         raise ForeignError(found)
     if path.name != name_of(manifest["round"]):
         raise DamageError(f"holds round {manifest['round']}")
+    if not 0 <= manifest["env_steps"] <= MAX_STEPS:
+        raise DamageError(f"{_MANIFEST} says {manifest['env_steps']} environment steps")
     groups = {group: _read_group(path, group, manifest) for group in GROUPS}
     return Checkpoint(manifest["round"], manifest["env_steps"], groups)
 
@@ -188,6 +190,8 @@ def _read_group(path: Path, group: str, manifest: dict[str, Any]) -> Arrays:
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise DamageError(f"{name} cannot be read: {error}") from None
+    except KeyError as error:  # bfloat16 and others that NumPy does not have
+        raise DamageError(f"{name} holds numbers of type {error}, unknown here") from None
     if _describe(arrays) != manifest["arrays"].get(group):
         raise DamageError(f"{name} holds other arrays than its manifest says")
     return arrays

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
+from duopoly.memory import MOST, check_memory
 from duopoly.runs import settings_json
 from duopoly.runs.errors import DamageError
+from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings, SettingsError
 from duopoly.world.perturb import Change, PerturbationError, read_change
 
@@ -16,6 +18,7 @@ Format 2 kept actions clipped to the action space, so that what drew them could 
 
 
 MAX_SEED = 2**31 - 1
+MAX_STEPS = 10**12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,14 @@ class RunConfig:
     def from_dict(values: object) -> "RunConfig":
         """From what `to_dict` gave; other fields, types or bounds are damage."""
         record = read_record(values, _KINDS)
+        for name, most in (("seed", MAX_SEED), ("steps", MAX_STEPS)):
+            if not 0 <= record[name] <= most:
+                raise DamageError(f"{name} = {record[name]}: must be in [0, {most}]")
         try:
             settings = settings_json.from_dict(record["settings"])
+            if schedule := SCHEDULES.get(record["algorithm"]):  # another may be the user's own
+                check_players(schedule, settings)
+                check_memory(settings, schedule, MOST)
             perturb = tuple(read_change(str(change)) for change in record["perturb"])
         except (SettingsError, PerturbationError) as error:
             raise DamageError(str(error)) from None

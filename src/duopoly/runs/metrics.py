@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from duopoly.runs.atomic import append_synced, write_file
-from duopoly.runs.errors import UsageError
+from duopoly.runs.atomic import append_synced, exists, read_regular, write_file
+from duopoly.runs.errors import DamageError
 
 Metrics = Mapping[str, float]
 
@@ -22,6 +22,9 @@ ROUND = "time/iterations"
 STEPS = "time/total_timesteps"
 ELAPSED = "time/time_elapsed"
 FPS = "time/fps"
+
+_MAX_BYTES = 2**30
+"""No table of ours comes near this size; a larger one is not read."""
 
 
 class ProgressTable:
@@ -115,14 +118,25 @@ class EventFile:
 
 
 def _read_whole(path: Path) -> tuple[list[str], list[dict[str, float]]]:
-    """Header and rows, without a torn last line."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    """Header and rows, without a torn last line; both empty where there is no file.
+
+    Raises:
+        DamageError: what is there is no such table.
+    """
+    if not exists(path):
         return [], []
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    header, *lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    try:
+        text = read_regular(path, _MAX_BYTES).decode("utf-8", errors="replace")
+        header, *lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    except csv.Error as error:
+        raise DamageError(f"{path}: is no table: {error}; move it away") from None
+    except DamageError as error:
+        raise DamageError(f"{path}: {error}") from None
+    if header and not {ROUND, STEPS} <= set(header):
+        missing = next(tag for tag in (ROUND, STEPS) if tag not in header)
+        raise DamageError(
+            f"{path}: is no table of rounds, it has no column {missing}; move it away"
+        )
     return header, [_numbers(header, line) for line in lines if len(line) == len(header)]
 
 

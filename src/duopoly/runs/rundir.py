@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from duopoly.runs import atomic
 from duopoly.runs.config import RunConfig, difference
 from duopoly.runs.errors import DamageError, UsageError
 
 State = Literal["running", "finished", "stopped", "failed"]
+
+_MAX_LOCK_BYTES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +94,29 @@ class RunDirectory:
         atomic.recover(self.path)
         if not atomic.exists(self.settings):
             raise UsageError(f"{self.path} is not a run: it has no {self.settings.name}")
+        self._check_kinds()
         try:
             data = atomic.read_regular(self.settings, atomic.MAX_JSON_BYTES)
             record = atomic.load_json(data, self.settings.name)
             return RunConfig.from_dict(record)
         except DamageError as error:
             raise DamageError(f"{self.settings}: {error}") from None
+
+    def _check_kinds(self) -> None:
+        """Refuses a link, a pipe or the like where a file or a folder of ours belongs.
+
+        Raises:
+            DamageError: naming it.
+        """
+        folders = self.checkpoints, self.diagnosis
+        files = (
+            *(self.settings, self.command, self.versions, self.progress, self.curve),
+            *(self.status, self.evaluation, self.video, self.lock),
+        )
+        for path in (*files, *folders):
+            if not atomic.is_kind(path, folder=path in folders):
+                kind = "folder" if path in folders else "regular file"
+                raise DamageError(f"{path} is not a {kind}: move it away")
 
     def write_config(self, config: RunConfig) -> None:
         """Records what is run here."""
@@ -129,12 +148,17 @@ def run_directory(root: Path, task: str, algorithm: str, seed: int) -> RunDirect
 def locked(run: RunDirectory) -> Iterator[None]:
     """Holds the run directory, made where it is missing, against other processes.
 
+    An error of the user's leaves the lock as it was.
+
     Raises:
         UsageError: if another process works there, or it cannot be written.
     """
+    made = [path for path in (run.path, *run.path.parents) if not path.exists()]
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        file = run.lock.open("a+")
+        if not atomic.is_kind(run.lock, folder=False):
+            raise UsageError(f"{run.lock} is not a regular file: move it away")
+        file = run.lock.open("ab+")
     except OSError as error:
         raise UsageError(f"cannot write to {run.path}: {error.strerror}") from None
     with file:
@@ -142,22 +166,36 @@ def locked(run: RunDirectory) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            holder = file.read(32).strip() or "unknown"
+            holder = file.read(32).decode(errors="replace").strip() or "unknown"
             raise UsageError(f"{run.path} is in use by process {holder}") from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+        if not run.lock.exists():  # removed by who held it when it was opened here
+            raise UsageError(f"{run.path} was in use just now: try again")
+        file.seek(0)
+        content, info = file.read(_MAX_LOCK_BYTES), os.fstat(file.fileno())
+        if info.st_size > len(content):
+            raise UsageError(f"{run.lock} is no lock of ours: move it away")
+        _rewrite(file, f"{os.getpid()}\n".encode())
+        try:
+            yield
+        except UsageError:
+            _rewrite(file, content)
+            os.utime(run.lock, ns=(info.st_atime_ns, info.st_mtime_ns))
+            if not content and not run.settings.exists():
+                run.lock.unlink()
+                atomic.remove_if_empty(*made)
+            raise
 
 
-def claim(run: RunDirectory, config: RunConfig, *, resume: bool) -> None:
-    """Makes a locked run directory ours: begins the run there, or continues the same run.
+def is_begun(run: RunDirectory, config: RunConfig, *, resume: bool) -> bool:
+    """Whether a locked run directory holds this very run, to be continued; changes nothing there.
 
     Raises:
-        UsageError: if it holds anything and ``resume`` is off, or holds a different run.
+        UsageError: it holds anything and ``resume`` is off, or holds a different run.
     """
-    atomic.remove_leftovers(run.path)
-    occupied = any(path != run.lock for path in run.path.iterdir())
+    occupied = any(
+        path != run.lock and not path.name.startswith(atomic.TEMPORARY_PREFIX)
+        for path in run.path.iterdir()
+    )
     if occupied and not resume:
         raise UsageError(
             f"{run.path} already holds a run: continue it with --resume, "
@@ -165,7 +203,19 @@ def claim(run: RunDirectory, config: RunConfig, *, resume: bool) -> None:
         )
     if occupied:
         _check_same(run, run.read_config(), config)
+    return occupied
+
+
+def claim(run: RunDirectory, config: RunConfig) -> None:
+    """Makes a locked run directory ours, once nothing speaks against it."""
+    atomic.remove_leftovers(run.path)
     run.write_config(config)
+
+
+def _rewrite(file: IO[bytes], content: bytes) -> None:
+    file.truncate(0)
+    file.write(content)
+    file.flush()
 
 
 def _peak_rss_mib() -> int:

@@ -1,7 +1,8 @@
 """Between the state of a game and the named arrays of a checkpoint."""
 
 import dataclasses
-from typing import TypeVar
+import re
+from typing import Final, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,6 +12,15 @@ from duopoly.game.state import GameState
 from duopoly.runs.checkpoint import Arrays, Checkpoint
 from duopoly.runs.errors import DamageError
 from duopoly.world.buffer import Buffer, BufferFormatError
+
+MAX_NUMBER: Final = 1e30
+"""Nothing that is learned comes near this size."""
+
+MAX_COUNT: Final = 2**30
+"""Most updates that are counted; twice as many no longer fit an int32."""
+
+_NEVER_NEGATIVE: Final = re.compile(r"\.(nu|std)\b")
+"""Names of second moments and standard deviations."""
 
 
 def snapshot(state: GameState) -> Checkpoint:
@@ -23,13 +33,15 @@ def restore(checkpoint: Checkpoint, template: GameState) -> GameState:
     """The state that `snapshot` saw, with the structure of a freshly started game.
 
     Raises:
-        DamageError: the arrays do not fit the template; the message names the first that differs.
+        DamageError: what it holds cannot be the state of such a game; the message names the first
+            thing that cannot.
     """
     players = _with_arrays(template.players, checkpoint.groups["players"])
     try:
         buffer = Buffer.from_arrays(checkpoint.groups["buffer"])
     except BufferFormatError as error:
-        raise DamageError(f"checkpoint does not fit: {error}") from None
+        raise _misfit(str(error)) from None
+    _check_buffer(buffer, template.buffer, checkpoint)
     return dataclasses.replace(
         template,
         round=checkpoint.round,
@@ -52,21 +64,55 @@ def _with_arrays(tree: _Tree, arrays: Arrays) -> _Tree:
     leaves, definition = jax.tree_util.tree_flatten_with_path(numbers)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
     if odd := set(names) ^ set(arrays):
-        raise DamageError(
-            f"checkpoint does not fit: array {min(odd)} is on one side only, "
-            "as in a run of another version; start the run anew"
+        raise _misfit(
+            f"array {min(odd)} is on one side only, as in a run of another version; "
+            "start the run anew"
         )
     for name, (_, leaf) in zip(names, leaves, strict=True):
-        _check_fit(name, arrays[name], leaf)
+        if fault := _fault(name, arrays[name], leaf):
+            raise _misfit(f"array {name} {fault}")
     loaded = jax.tree_util.tree_unflatten(definition, [jax.numpy.asarray(arrays[n]) for n in names])
     return eqx.combine(loaded, structure)
 
 
-def _check_fit(name: str, found: np.ndarray, expected: jax.Array) -> None:
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        raise DamageError(
-            f"checkpoint does not fit: array {name} is {found.dtype} {found.shape}, "
-            f"expected {expected.dtype} {expected.shape}"
+def _fault(name: str, found: np.ndarray, template: jax.Array) -> str | None:
+    """Why an array cannot stand where the template's stands, if it cannot."""
+    if found.shape != template.shape or found.dtype != template.dtype:
+        return f"is {found.dtype} {found.shape}, expected {template.dtype} {template.shape}"
+    if found.dtype.kind == "f":
+        is_open = np.isinf(template) & (found == template)  # a bound that nothing has set yet
+        if not (is_open | (np.abs(found) < MAX_NUMBER)).all():
+            return "holds a number that is not finite or beyond belief"
+        if _NEVER_NEGATIVE.search(name) and (found < 0).any():
+            return "holds a negative number"
+    elif found.dtype.kind in "iu" and not ((found >= 0) & (found <= MAX_COUNT)).all():
+        return "holds a count that is negative or beyond belief"
+    return None
+
+
+def _check_buffer(buffer: Buffer, template: Buffer, checkpoint: Checkpoint) -> None:
+    """Refuses data that a game of that many rounds and steps cannot have.
+
+    Raises:
+        DamageError: naming what it cannot have.
+    """
+    for name in ("obs", "action"):
+        width, expected = (getattr(one, name).shape[1] for one in (buffer, template))
+        if width != expected:
+            raise _misfit(f"buffer's {name} has {width} components, expected {expected}")
+    if buffer.capacity != template.capacity:
+        raise _misfit(
+            f"buffer's capacity is {buffer.capacity}, that of the settings {template.capacity}"
         )
-    if found.dtype.kind == "f" and np.isnan(found).any():
-        raise DamageError(f"checkpoint does not fit: array {name} holds NaN")
+    if len(buffer.sizes) > checkpoint.round:
+        raise _misfit(f"buffer has {len(buffer.sizes)} collections of {checkpoint.round} rounds")
+    if not checkpoint.env_steps >= len(buffer):
+        raise _misfit(
+            f"buffer has {len(buffer)} transitions of {checkpoint.env_steps} environment steps"
+        )
+    if checkpoint.round > 0 and len(buffer) == 0:
+        raise _misfit(f"buffer has no transition after {checkpoint.round} rounds")
+
+
+def _misfit(reason: str) -> DamageError:
+    return DamageError(f"checkpoint does not fit: {reason}")

@@ -25,19 +25,23 @@ from duopoly.world.tasks import get_task
 
 
 def train(
-    run: RunDirectory, config: RunConfig, status: RunStatus, task: Task | None = None
+    run: RunDirectory,
+    config: RunConfig,
+    status: RunStatus,
+    task: Task | None = None,
+    state: GameState | None = None,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
-    A ``task`` is given where it is the user's own.
-    Continues from the newest sound checkpoint. Whatever ends it early, the last finished round
-    is on disk.
+    A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
+    `resume_state`. Whatever ends it early, the last finished round is on disk.
 
     Raises:
-        DamageError: checkpoints exist and none is sound, or the disk takes no more.
+        DamageError: the disk takes no more.
     """
     task = task or get_task(config.task)
-    state = resume_state(run, config, task)
+    state = state or start(task, config.settings, config.seed)
+    remove_leftovers(run.checkpoints)
     status.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)
     title = f"{config.algorithm} {config.task} seed {config.seed}"
@@ -63,15 +67,14 @@ def clocked(round_: Round, elapsed: float, num_env_steps: int) -> Metrics:
     return {ROUND: round_.state.round, **clock, **round_.metrics}
 
 
-def resume_state(run: RunDirectory, config: RunConfig, task: Task) -> GameState:
+def resume_state(run: RunDirectory, config: RunConfig, task: Task | None = None) -> GameState:
     """Where the run stands: at its newest sound checkpoint, or before the first round.
 
     Raises:
         DamageError: checkpoints exist and none is sound, or it does not fit the settings.
     """
-    remove_leftovers(run.checkpoints)
     found = checkpoint.load_newest(run.checkpoints, config)
-    fresh = start(task, config.settings, config.seed)
+    fresh = start(task or get_task(config.task), config.settings, config.seed)
     return snapshot.restore(found, fresh) if found else fresh
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from duopoly.types import Episode, Transitions
+from duopoly.types import MAX_SIZE, Episode, Transitions
 
 
 class BufferFormatError(ValueError):
@@ -111,7 +111,8 @@ class Buffer:
         """The buffer that `arrays` came from.
 
         Raises:
-            BufferFormatError: an array is missing, has the wrong shape or type, or is not finite.
+            BufferFormatError: an array is missing or unknown, has the wrong shape or type, or holds
+                a number that no environment gave.
         """
         _check(arrays)
         return cls(
@@ -164,17 +165,21 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
     names = (*_KINDS, "sizes", "capacity")
     if missing := [name for name in names if name not in arrays]:
         raise BufferFormatError(f"buffer lacks {', '.join(missing)}")
-    num_rows = len(arrays["obs"])
+    if surplus := set(arrays) - set(names):
+        raise BufferFormatError(f"buffer has an array too many: {min(surplus)}")
+    num_rows = int(arrays["terminated"].size)
     for name, (dtype, is_vector) in _KINDS.items():
         array = arrays[name]
         shape = (num_rows, "features") if is_vector else (num_rows,)
-        if array.dtype != dtype or array.ndim != len(shape) or len(array) != num_rows:
+        if array.dtype != dtype or array.ndim != len(shape) or array.shape[0] != num_rows:
             raise BufferFormatError(
                 f"buffer's {name} is {array.dtype} {array.shape}, expected {dtype.__name__} "
                 f"({', '.join(map(str, shape))})"
             )
-        if not np.isfinite(array).all():
-            raise BufferFormatError(f"buffer's {name} holds numbers that are not finite")
+        if not (np.abs(array) <= MAX_SIZE).all():
+            raise BufferFormatError(
+                f"buffer's {name} holds a number that is not finite or beyond belief"
+            )
     obs, next_obs = arrays["obs"], arrays["next_obs"]
     if next_obs.shape != obs.shape:
         raise BufferFormatError(f"buffer's next_obs has shape {next_obs.shape}, obs {obs.shape}")

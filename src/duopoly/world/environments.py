@@ -2,12 +2,18 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
 
 from duopoly.world.perturb import EnvFactory
+
+ENV_STEPS: Final = "duopoly/env_steps"
+"""Under this name an action's ``info`` tells for how many environment steps it was held.
+
+Many environments count something else under shorter names.
+"""
 
 
 def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
@@ -31,7 +37,7 @@ def _make_repeating(make: EnvFactory, num_steps: int, render_mode: str | None) -
 class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
     """Holds each action for k environment steps and pays the sum of their rewards.
 
-    The end of the episode cuts an action short; ``info["env_steps"]`` counts the steps made.
+    The end of the episode cuts an action short; ``info[ENV_STEPS]`` counts the steps made.
     """
 
     def __init__(self, env: gym.Env[Any, Any], num_steps: int) -> None:
@@ -39,10 +45,11 @@ class RepeatAction(gym.Wrapper[Any, Any, Any, Any]):
         self._num_steps = num_steps
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        # A copy for each step: an environment may change the array that it is given.
+        obs, reward, terminated, truncated, info = self.env.step(np.array(action))
         total, num_made = float(reward), 1
         while num_made < self._num_steps and not (terminated or truncated):
-            obs, reward, terminated, truncated, info = self.env.step(action)
+            obs, reward, terminated, truncated, info = self.env.step(np.array(action))
             total += float(reward)
             num_made += 1
-        return obs, total, terminated, truncated, {**info, "env_steps": num_made}
+        return obs, total, terminated, truncated, {**info, ENV_STEPS: num_made}

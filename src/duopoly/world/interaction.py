@@ -12,14 +12,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from duopoly.types import Controller, Decision, Episode
+from duopoly.types import MAX_SIZE, Controller, Decision, Episode
+from duopoly.world.environments import ENV_STEPS
 from duopoly.world.seeds import EpisodeSeed, Stream
 from duopoly.world.task import Task
 
 MAX_CONSECUTIVE_DROPS = 10
-
-# MuJoCo's own bound on believable numbers (mjMAXVAL); here rewards and actions obey it too.
-MAX_SIZE = 1e10
 
 # The warnings from this one on say that the state or control was refused: BADQPOS, BADQVEL,
 # BADQACC and BADCTRL. MuJoCo then resets itself in silence, which leaves nothing else to see.
@@ -261,7 +259,7 @@ def rollout(
             )
         action = action.astype(np.float32)
         next_obs, reward, terminated, truncated, num_made = step(
-            env, task, seed, index, spec.to_env_units(action.clip(-1.0, 1.0))
+            env, task, seed, index, spec.for_env(action)
         )
         num_used += num_made
         if reason := alarm.reason() or _unbelievable(next_obs, reward):
@@ -312,8 +310,19 @@ def step(
 ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
     try:
         obs, reward, terminated, truncated, info = env.step(action)
-        num_made = info.get("env_steps", task.action_repeat)
-        return _read_obs(obs, task), float(reward), bool(terminated), bool(truncated), num_made
+        num_made = info.get(ENV_STEPS, task.action_repeat)
+        if num_made not in range(1, task.action_repeat + 1):
+            raise ValueError(
+                f"info[{ENV_STEPS!r}] = {num_made}: must be a whole number in "
+                f"[1, {task.action_repeat}], the steps for which the action was held"
+            )
+        return (
+            _read_obs(obs, task),
+            _read_reward(reward),
+            bool(terminated),
+            bool(truncated),
+            int(num_made),
+        )
     except Exception as error:
         raise SimulatorError(
             f"{task.name}: step failed at action {index} of {seed}: {_name(error)}"
@@ -326,6 +335,12 @@ def _read_obs(obs: Any, task: Task) -> Float[np.ndarray, " obs"]:
     if copy.shape != (task.spec.obs_dim,):
         raise ValueError(f"observation of shape {copy.shape}, expected ({task.spec.obs_dim},)")
     return copy
+
+
+def _read_reward(reward: Any) -> float:
+    if np.ndim(reward) > 0:
+        raise ValueError(f"reward of shape {np.shape(reward)}, expected a single number")
+    return float(reward)
 
 
 def _believable(array: np.ndarray) -> bool:

@@ -39,6 +39,13 @@ class Spec:
     action_dim: int
     action_low: Float[np.ndarray, " act"]
     action_high: Float[np.ndarray, " act"]
+    action_dtype: type[np.floating[Any]] = np.float32
+    """Of what the environment is given: float16 where its space holds no more."""
+
+    def for_env(self, action: Float[np.ndarray, "*N act"]) -> Float[np.ndarray, "*N act"]:
+        """What the environment is given for an action in policy units."""
+        # Bounds that float16 holds stay bounds when what lies between is rounded.
+        return self.to_env_units(action.clip(-1.0, 1.0)).astype(self.action_dtype)
 
     def to_env_units(self, action: AnyArray) -> AnyArray:
         """`to_env_units` with this action space's bounds."""
@@ -63,7 +70,7 @@ class Task:
     action_repeat: int = 1
     """Environment steps per action; the environment built by ``make`` repeats by itself.
 
-    Where an action is cut short, its ``info["env_steps"]`` tells how many steps were made.
+    Where an action is cut short, its ``info["duopoly/env_steps"]`` tells how many were made.
     """
     reward_fn: RewardFn | None = None
     """Reward of one action, summed over its repeats; None: unknown, to be learned."""
@@ -171,12 +178,17 @@ def to_env_units(action: AnyArray, low: np.ndarray, high: np.ndarray) -> AnyArra
     return ((high + low) / 2 + (high - low) / 2 * action).clip(low, high)
 
 
-def inspect_spaces(env: gym.Env[Any, Any], name: str) -> Spec:
+def inspect_spaces(env: gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any], name: str) -> Spec:
     """Reads the sizes and action bounds of an environment with flat, bounded Box spaces.
 
     Raises:
         TaskError: a space is of another kind; the message says which, why and what to do.
     """
+    if isinstance(env, gym.vector.VectorEnv):
+        raise TaskError(
+            f"{name}: is a vector of {env.num_envs} environments, but a task plays a single one: "
+            f"give what builds one of them"
+        )
     obs_space = _flat_box(env.observation_space, f"{name}: observation space")
     action_space = _flat_box(env.action_space, f"{name}: action space")
     low, high = _action_bounds(action_space, name)
@@ -185,6 +197,7 @@ def inspect_spaces(env: gym.Env[Any, Any], name: str) -> Spec:
         action_dim=action_space.shape[0],
         action_low=low,
         action_high=high,
+        action_dtype=np.float16 if action_space.dtype == np.float16 else np.float32,
     )
 
 

@@ -63,8 +63,8 @@ def take_up(env: gym.Env[Any, Any], task: Task, cut: Unfinished, seed: int) -> B
     else:
         return None
     for index, (action, expected) in enumerate(zip(played.action, played.next_obs, strict=True)):
-        in_env_units = task.spec.to_env_units(action.clip(-1.0, 1.0))
-        obs, _, terminated, truncated, _ = step(env, task, address, index, in_env_units)
+        given = task.spec.for_env(action)
+        obs, _, terminated, truncated, _ = step(env, task, address, index, given)
         if terminated or truncated or not np.array_equal(obs.astype(np.float32), expected):
             return None
     return Begun(env, obs, played)

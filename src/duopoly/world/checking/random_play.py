@@ -53,6 +53,7 @@ def play(task: Task, controllers: Sequence[Controller], num_steps: int, seed: in
     if not episodes:
         raise TaskError(f"{task.name}: every episode diverged and was dropped")
     lengths = [len(episode.reward) for episode in episodes]
+    actions = np.concatenate([episode.action for episode in episodes])
     step = np.concatenate([np.arange(length) for length in lengths])
     number = np.repeat(np.arange(len(episodes)), lengths)
     is_last = step == np.array(lengths)[number] - 1
@@ -60,7 +61,7 @@ def play(task: Task, controllers: Sequence[Controller], num_steps: int, seed: in
         episodes=episodes,
         num_dropped=num_dropped,
         obs=np.concatenate([episode.obs for episode in episodes]),
-        action=task.spec.to_env_units(np.concatenate([episode.action for episode in episodes])),
+        action=task.spec.for_env(actions).astype(np.float32),
         reward=np.concatenate([episode.reward for episode in episodes]),
         next_obs=np.concatenate([episode.next_obs for episode in episodes]),
         terminated=is_last & np.array([episode.terminated for episode in episodes])[number],

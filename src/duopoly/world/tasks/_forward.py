@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from duopoly.world.environments import RepeatAction
+from duopoly.world.environments import ENV_STEPS, RepeatAction
 from duopoly.world.task import ActArray, ObsArray, RewardFn, TerminatedFn
 
 
@@ -47,7 +47,7 @@ class ObserveVelocity(gym.Wrapper[Any, Any, Any, Any]):
     the velocity that would have: `ForwardPay.free_velocity`. Then `forward_reward` is exact for
     every transition.
 
-    ``info["env_steps"]`` counts the steps really made. The environment's own time limit must be a
+    ``info[ENV_STEPS]`` counts the steps really made. The environment's own time limit must be a
     multiple of k steps.
     """
 
@@ -73,7 +73,7 @@ class ObserveVelocity(gym.Wrapper[Any, Any, Any, Any]):
         self._velocity.total = 0.0
         obs, reward, terminated, truncated, info = self.env.step(action)
         total = self._velocity.total
-        if num_cut := self._num_steps - info["env_steps"]:
+        if num_cut := self._num_steps - info[ENV_STEPS]:
             total += num_cut * self._pay.free_velocity(action)
         obs = np.append(obs, total / self._num_steps)
         return obs, float(reward), bool(terminated), truncated, info
