@@ -38,14 +38,19 @@ def write_run(path, rows) -> RunDirectory:
 
 
 def test_a_run_is_read(tmp_path):
-    rows = [{"time/total_timesteps": 10, RETURN: 1.0}, {"time/total_timesteps": 20, RETURN: 3.0}]
+    rows = [
+        {"time/iterations": 1, "time/total_timesteps": 10, RETURN: 1.0},
+        {"time/iterations": 2, "time/total_timesteps": 20, RETURN: 3.0},
+    ]
     found = read_curve(write_run(tmp_path / "run", rows))
     assert (found.task, found.algorithm, found.seed) == ("Hopper-v5", "pal", 0)
     np.testing.assert_array_equal(found.known(RETURN), [[10, 20], [1, 3]])
     assert found.known(plot.SUCCESS)[0].size == 0
 
 
-@pytest.mark.parametrize("rows", [[], [{"time/total_timesteps": 10, RETURN: np.nan}]])
+@pytest.mark.parametrize(
+    "rows", [[], [{"time/iterations": 1, "time/total_timesteps": 10, RETURN: np.nan}]]
+)
 def test_a_run_without_an_evaluation_is_refused(tmp_path, rows):
     with pytest.raises(UsageError, match="no evaluated round yet"):
         read_curve(write_run(tmp_path / "run", rows))
