@@ -52,7 +52,7 @@ class Spec:
         return to_env_units(action, self.action_low, self.action_high)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """An environment with its known functions.
 

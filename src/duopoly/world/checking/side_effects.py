@@ -96,4 +96,5 @@ def _frozen(value: Any, seen: set[int], depth: int) -> object:
     if isinstance(value, set | frozenset):
         return sorted(repr(inner(item)) for item in value)
     attributes = getattr(value, "__dict__", None)
-    return repr(value) if attributes is None else (id(value), inner(attributes))
+    kind = type(value).__qualname__
+    return repr(value) if attributes is None else (kind, inner(attributes))
