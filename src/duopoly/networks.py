@@ -17,6 +17,13 @@ ACTIVATIONS: Final[Mapping[Activation, Callable[[Array], Array]]] = {
 }
 
 
+_ZERO: Final = 1e-13
+"""What a simulator may compute in double precision where the truth is zero."""
+
+NEGLIGIBLE: Final = 1e-30
+"""Keeps a quotient finite, and is nothing beside what it is added to, whatever the units."""
+
+
 class Linear(eqx.Module):
     """An affine map; the weight is stored input-major, the faster layout for batches on a CPU."""
 
@@ -119,9 +126,11 @@ class Normaliser(eqx.Module):
     def of(
         x: Float[Array, "N feature"], valid: Bool[Array, " N"], angles: tuple[int, ...] = ()
     ) -> "Normaliser":
-        """Measures the valid rows; a constant feature is shifted but never scaled."""
+        """Measures the valid rows; a constant feature is shifted, and scaled only if so large that
+        its rounding would matter."""
         mean, std = moments(x, valid)
-        return Normaliser(mean, jnp.where(std == 0.0, 1.0, std), angles)
+        unit = jnp.maximum(1.0, 1e5 * _rounding(mean))
+        return Normaliser(mean, jnp.where(std == 0.0, unit, std), angles)
 
     def renewed(self, x: Float[Array, "N feature"], valid: Bool[Array, " N"]) -> "Normaliser":
         """Measures the valid rows anew; of a feature that is constant there, what was known stays.
@@ -169,17 +178,26 @@ def rebase(network: MLP, old: Normaliser, new: Normaliser) -> MLP:
 def moments(
     x: Float[Array, "N feature"], valid: Bool[Array, " N"]
 ) -> tuple[Float[Array, " feature"], Float[Array, " feature"]]:
-    """Returns mean and standard deviation of the valid rows.
+    """Returns mean and standard deviation of the valid rows, in whatever units they are.
 
-    The deviation is exactly zero where all rows agree but for rounding (a millionth of their size):
-    the sums of a long column round worse than that.
+    The deviation is exactly zero where all rows agree but for rounding: that of single precision,
+    or of a simulator that computes zero in double precision.
     """
     weight = valid[:, None] / jnp.maximum(jnp.sum(valid), 1)
     mean = jnp.sum(weight * x, axis=0)
     std = jnp.sqrt(jnp.sum(weight * (x - mean[None]) ** 2, axis=0))
     low = jnp.min(jnp.where(valid[:, None], x, jnp.inf), axis=0)
     high = jnp.max(jnp.where(valid[:, None], x, -jnp.inf), axis=0)
-    return mean, jnp.where(high - low <= 1e-6 * (1.0 + jnp.abs(mean)), 0.0, std)
+    rounding = _rounding(jnp.maximum(jnp.abs(low), jnp.abs(high)))
+    is_constant = high - low <= jnp.maximum(rounding, _ZERO)
+    # The sums of a long column round worse than what is in it.
+    exact = jnp.where(is_constant & jnp.isfinite(low), low, mean)  # infinite of no rows at all
+    return exact, jnp.where(is_constant, 0.0, std)
+
+
+def _rounding(x: Float[Array, " feature"]) -> Float[Array, " feature"]:
+    """Returns by how much numbers of this size may differ and still mean the same."""
+    return 4.0 * jnp.finfo(x.dtype).eps * jnp.abs(x)
 
 
 def random_batches(

@@ -1,6 +1,6 @@
 """What is known of a task is a value: what is compiled for one task serves an equal one."""
 
-# ruff: noqa: ARG001, ARG002
+# ruff: noqa: ARG002
 # (Functions of a task take what the interface hands them.)
 
 import dataclasses
@@ -40,7 +40,9 @@ def test_what_is_known_of_equal_tasks_is_equal(make) -> None:
 
 def test_other_bounds_are_another_world() -> None:
     class Wide(PointEnv):
-        action_space = gym.spaces.Box(-3, 3, (2,))
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_space = gym.spaces.Box(-3.0, 3.0, (2,))
 
     wide = dataclasses.replace(point(), make=lambda _: Wide())
     assert known_functions(point()) != known_functions(wide)

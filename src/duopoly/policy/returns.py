@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from duopoly.networks import NEGLIGIBLE
+
 
 def generalised_advantages(
     reward: Float[Array, " T"],
@@ -46,7 +48,7 @@ def normalise_advantages(
     mean = jnp.sum(jnp.where(counts, weight * advantage, 0.0)) / total
     centred = jnp.where(counts, advantage - mean, 0.0)
     std = jnp.sqrt(jnp.sum(weight * centred**2) / total)
-    return centred / (std + 1e-8), std
+    return centred / (std + NEGLIGIBLE), std
 
 
 def tail_weights(return_: Float[Array, " E"], alpha: float) -> Float[Array, " E"]:

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from duopoly.model.imagine import ROLL_OUT_READS, Dynamics, Starts, roll_out
-from duopoly.networks import random_batches, rebase
+from duopoly.networks import NEGLIGIBLE, random_batches, rebase
 from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
 from duopoly.policy.gradient.leader_term import (
     LeaderMemory,
@@ -184,7 +184,7 @@ def with_implicit_samples(
     """Adds the implicit term to an objective of advantages that were divided by ``scale``."""
 
     def implicit_fn(policy: GaussianPolicy) -> Float[Array, ""]:
-        return surrogate(policy, implicit, settings.leader.max_ratio) / (scale + 1e-8)
+        return surrogate(policy, implicit, settings.leader.max_ratio) / (scale + NEGLIGIBLE)
 
     known = empty_leader_memory(state.policy) if state.foresight is None else state.foresight
     is_known = jnp.any(implicit.weight > 0.0)

@@ -107,7 +107,8 @@ def explained_variance(
     target: Float[Array, " N"],
     valid: Bool[Array, " N"],
 ) -> Float[Array, ""]:
-    """Returns 1 − Var(target − V) / Var(target) over the valid samples."""
+    """Returns 1 − Var(target − V) / Var(target) over the valid samples; NaN of equal targets."""
     residual = target - jax.vmap(function)(x)
     _, std = moments(jnp.stack([residual, target], axis=1), valid)
-    return 1.0 - (std[0] / jnp.maximum(std[1], 1e-12)) ** 2
+    varies = std[1] > 0.0
+    return jnp.where(varies, 1.0 - (std[0] / jnp.where(varies, std[1], 1.0)) ** 2, jnp.nan)

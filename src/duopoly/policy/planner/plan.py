@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from duopoly.model.imagine import Dynamics
+from duopoly.networks import NEGLIGIBLE
 from duopoly.policy.returns import tail_weights
 from duopoly.settings import PlannerSettings, Settings
 
@@ -167,5 +168,5 @@ def mppi_update(
     is_finite = jnp.isfinite(score)
     spread = jnp.std(score, where=is_finite)
     score = jnp.where(is_finite, score, -jnp.inf)
-    weight = jax.nn.softmax(score / (settings.temperature * spread + 1e-8))
+    weight = jax.nn.softmax(score / (settings.temperature * spread + NEGLIGIBLE))
     return Search(jnp.einsum("n,nta->ta", weight, plans), search.std)
