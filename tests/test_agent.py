@@ -7,8 +7,10 @@ import re
 import gymnasium as gym
 import numpy as np
 import pytest
+from tiny_runs import TINY
 
 import duopoly
+from duopoly import make_task
 from duopoly.agent import MAL, PAL, Agent, Algorithm, _read_task, load_agent
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs import atomic, train
@@ -263,3 +265,19 @@ def test_public_names_are_all_there():
     assert set(duopoly.__all__) <= set(dir(duopoly))
     with pytest.raises(AttributeError, match="no attribute 'Pal'"):
         _ = duopoly.Pal  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"reward_fn": lambda *step: step[0][0]}, "reward_fn"),
+        ({"horizon": 50}, "horizon"),
+        ({"action_repeat": 2}, "make|horizon"),
+    ],
+)
+def test_a_task_of_ones_own_has_a_name_of_its_own(changes, what):
+    """It would be loaded as the registry's."""
+    with pytest.raises(TaskError, match=f"another ({what}); give yours .* name='my-Pendulum-v1'"):
+        PAL(make_task("Pendulum-v1", **changes), settings=TINY)
+    PAL(make_task("Pendulum-v1", name="my-Pendulum-v1", **changes), settings=TINY)
+    PAL(make_task("Pendulum-v1"), settings=TINY)

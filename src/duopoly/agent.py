@@ -39,7 +39,7 @@ from duopoly.types import MAX_SIZE, Controller
 from duopoly.world.changing import names_of, task_after
 from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
-from duopoly.world.tasks import get_task
+from duopoly.world.tasks import check_name, get_task
 
 Callback = Callable[[Round], bool | None]
 
@@ -61,9 +61,11 @@ class Agent:
 
         Raises:
             SettingsError: the settings' policy player cannot play by the schedule.
-            TaskError: the task's actions cannot be held for as long as the settings say.
+            TaskError: the task's actions cannot be held for as long as the settings say, or its
+                name is that of another task.
         """
         check_players(schedule, settings)
+        check_name(task)
         self.task = task.held(settings.collection.action_repeat)
         self.schedule = schedule
         self.settings = settings

@@ -1,5 +1,6 @@
 """Environments as tasks need them: built by Gymnasium, and with actions that are held."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,11 +19,20 @@ Many environments count something else under shorter names.
 
 def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
     """Returns what builds an environment of Gymnasium's registry, with these options."""
-    return functools.partial(_make, env_id, dict(options or {}))
+    return _FromRegistry(env_id, dict(options or {}))
 
 
-def _make(env_id: str, options: Mapping[str, Any], render_mode: str | None) -> gym.Env[Any, Any]:
-    return gym.make(env_id, render_mode=render_mode, disable_env_checker=True, **options)
+@dataclasses.dataclass(frozen=True)
+class _FromRegistry:
+    """Builds an environment of the registry; a value, so that two can be told to be the same."""
+
+    env_id: str
+    options: Mapping[str, Any]
+
+    def __call__(self, render_mode: str | None) -> gym.Env[Any, Any]:
+        # Environments that cannot draw themselves need not take a render mode.
+        drawing = {} if render_mode is None else {"render_mode": render_mode}
+        return gym.make(self.env_id, disable_env_checker=True, **drawing, **self.options)
 
 
 def repeating(make: EnvFactory, num_steps: int) -> EnvFactory:

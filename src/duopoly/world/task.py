@@ -138,10 +138,14 @@ class Task:
         """Sizes and bounds, read once from a freshly made environment.
 
         Raises:
-            TaskError: the environment's spaces cannot be played, or ``constant``, ``computed`` or
-                ``angles`` names a component that the observation does not have.
+            TaskError: the environment cannot be made, its spaces cannot be played, or ``constant``,
+                ``computed`` or ``angles`` names a component that the observation does not have.
         """
-        env = self.make(None)
+        try:
+            env = self.make(None)
+        except Exception as error:  # whatever the user's code raises
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise TaskError(f"{self.name} cannot be made: {reason}") from error
         try:
             spec = inspect_spaces(env, self.name)
         finally:

@@ -5,6 +5,7 @@ Importing this loads no simulator; only `get_task` does.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 from typing import TYPE_CHECKING
@@ -66,6 +67,29 @@ def get_task(name: str) -> Task:
 
         return registered_task(name)
     return _made(name)
+
+
+def check_name(task: Task) -> None:
+    """Makes sure that a task is the one that its name stands for, if it stands for one.
+
+    A run or a saved agent keeps the name alone: it would be read back as the other task.
+
+    Raises:
+        TaskError: there is another task of that name.
+    """
+    from duopoly.world.task import TaskError
+
+    try:
+        there = get_task(task.name)
+    except UnknownTaskError:
+        return
+    told = [field.name for field in dataclasses.fields(task) if field.name != "summary"]
+    for name in told if task is not there else ():
+        if getattr(task, name) != getattr(there, name):
+            raise TaskError(
+                f"{task.name}: is the name of a task that is there already, with another {name}; "
+                f"give yours one of its own: name='my-{task.name.split('/')[-1]}'"
+            )
 
 
 @functools.cache
