@@ -1,6 +1,7 @@
 """Evaluating, drawing and filming a finished run from the command line."""
 
 import dataclasses
+import io
 import json
 import shutil
 import sys
@@ -28,15 +29,39 @@ def test_evaluate(run, capsys):
     assert json.loads(run.evaluation.read_text()) == found
 
 
-def test_what_was_found_is_shown_even_if_it_cannot_be_kept(run, capsys):
-    run.evaluation.mkdir()
+@pytest.mark.parametrize("command", ["evaluate", "diagnose"])
+def test_what_was_found_is_shown_even_if_it_cannot_be_kept(
+    run, tmp_path, capsys, monkeypatch, command
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("duopoly.runs.atomic._write_synced", full)
     with pytest.raises(SystemExit) as stop:
-        cli.main(["evaluate", str(run.path), "--episodes", "1"])
+        cli.main([command, str(run.path), "--episodes", "1", "--out", str(tmp_path / "out")])
     shown, told = capsys.readouterr()
     assert stop.value.code == 1
-    assert "interquartile mean" in shown
+    assert "environment steps" in shown
     assert told.count("\n") == 1
-    assert str(run.evaluation) in told
+    assert str(tmp_path / "out") in told
+
+
+@pytest.mark.parametrize("command", ["evaluate", "diagnose"])
+def test_no_place_is_told_before_anything_is_played(run, tmp_path, capsys, command):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, str(run.path), "--out", str(tmp_path / "file" / "x")])
+    assert stop.value.code == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_terminal_that_knows_no_plus_minus_is_no_obstacle(run, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    cli.main(["evaluate", str(run.path), "--episodes", "1"])
+    sys.stdout.flush()
+    assert b"mean ? std" in raw.getvalue()
+    assert run.evaluation.exists()
 
 
 def test_plot(run, tmp_path, monkeypatch):

@@ -46,8 +46,9 @@ def fake_duopoly(command: list[str], **_: object) -> None:
         raise subprocess.CalledProcessError(1, command)
     path = Path(out) / words[0] / "pal" / f"seed_{seed}"
     path.mkdir()
+    table = "time/iterations,time/total_timesteps,time/time_elapsed\n1,9,60.4\n"
     for file in KEPT:
-        (path / file).write_text("time/time_elapsed\n60.4\n" if file.endswith("csv") else "{}")
+        (path / file).write_text(table if file.endswith("csv") else "{}")
 
 
 def test_results_are_kept_and_tabulated(tmp_path, monkeypatch, capsys):

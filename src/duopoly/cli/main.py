@@ -4,6 +4,7 @@ Every word typed is checked before JAX is loaded, and before a file of the user'
 mistake is one line on stderr and exit code 2.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ Each has its own --help; `duopoly train TASK --help` shows the settings of that 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 1 failed, 2 mistyped, 128 + n stopped by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may know fewer letters than we do
     try:
         _dispatch(words)
     except Stopped as stop:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from typing import Final
 
 import equinox as eqx
 import jax
@@ -19,7 +20,17 @@ from duopoly.world.task import Task
 
 
 class GameError(RuntimeError):
-    """A player broke down; the message says which, how, and what to try."""
+    """A player broke down, or cannot begin; the message says which, how, and what to try."""
+
+
+SWITCHES: Final = {
+    "jax_enable_x64": (False, "numbers have single precision here, and are saved so"),
+    "jax_numpy_dtype_promotion": ("standard", "types are promoted here as NumPy does"),
+    "jax_debug_nans": (False, "NaN marks here what is not known"),
+    "jax_debug_infs": (False, "infinity marks here a bound that is not known"),
+}
+"""JAX's settings under which nothing here would run to its end, or be loaded again; the value that
+each must have, and why."""
 
 
 class Purpose(enum.IntEnum):
@@ -78,7 +89,9 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
         TaskError: the task's spaces cannot be played, or its actions not be held for as long as
             the settings say.
         SettingsError: the players do not fit into memory.
+        GameError: JAX is set up in a way that this cannot be played in.
     """
+    _check_switches()
     task = task.held(settings.collection.action_repeat)
     spec = task.spec
     check_needs(players_need(settings, spec.obs_dim, spec.action_dim))
@@ -96,6 +109,15 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     )
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
     return GameState(0, 0, Players(policy, model), buffer)
+
+
+def _check_switches() -> None:
+    for name, (wanted, reason) in SWITCHES.items():
+        if (found := getattr(jax.config, name)) != wanted:
+            raise GameError(
+                f"{name} is {found}, must be {wanted}: {reason}; unset {name.upper()}, or call "
+                f"jax.config.update({name!r}, {wanted!r})"
+            )
 
 
 def with_policy(state: GameState, policy: State) -> GameState:
