@@ -1,9 +1,11 @@
 """Curves: what is drawn is what was recorded, and pictures appear."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from duopoly.lab import curves as plot
 from duopoly.lab.curves import RETURN, Curve, draw, over_seeds, read_curve, variants
@@ -175,3 +177,47 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
         draw([curve(0, [0, 1], [0, 1])], tmp_path / "file" / "x.png")
+
+
+def drawn(monkeypatch, curves) -> Figure:
+    """Draw the curves and return the figure that would be written."""
+    kept = []
+    monkeypatch.setattr(plot, "write", lambda figure, _: kept.append(figure))
+    plot.draw(curves, Path("unused.png"))
+    kept[0].draw_without_rendering()
+    return kept[0]
+
+
+def test_a_single_round_can_be_seen(monkeypatch):
+    """Of one run, and of several."""
+    for curves in ([curve(0, [10], [5.0])], [curve(seed, [10], [5.0]) for seed in range(3)]):
+        lines = drawn(monkeypatch, curves).axes[0].get_lines()
+        assert any(line.get_marker() == "o" and len(line.get_xdata()) == 1 for line in lines)
+
+
+def test_what_is_not_drawn_of_longer_runs_is_told():
+    curves = [curve(0, [0, 10, 20], [0, 1, 2]), curve(1, [0, 10], [0, 1])]
+    assert plot.shortened(curves) == [
+        "pal: drawn up to 10 steps, where seed 1 ends; seed 0 goes on to 20"
+    ]
+    assert plot.shortened(curves[:1]) == plot.shortened([curves[0], curves[0]]) == []
+
+
+def test_a_long_legend_stays_in_the_figure(monkeypatch):
+    long = ", ".join(f"policy.setting_{i} {i}" for i in range(20))
+    curves = [
+        dataclasses.replace(curve(seed, [0, 10], [0, 1]), variant=variant)
+        for variant in (long, "another", "a third")
+        for seed in range(2)
+    ]
+    figure = drawn(monkeypatch, curves)
+    (legend,) = figure.legends
+    inside = figure.bbox.padded(1.0)
+    assert inside.contains(*legend.get_window_extent().min)
+    assert inside.contains(*legend.get_window_extent().max)
+
+
+def test_a_dollar_in_a_name_is_a_dollar(monkeypatch):
+    name = "we$ird_{x$"
+    figure = drawn(monkeypatch, [dataclasses.replace(curve(0, [0, 10], [0, 1]), task=name)])
+    assert figure.get_suptitle() == name

@@ -41,7 +41,7 @@ def test_what_was_found_is_shown_even_if_it_cannot_be_kept(
         cli.main([command, str(run.path), "--episodes", "1", "--out", str(tmp_path / "out")])
     shown, told = capsys.readouterr()
     assert stop.value.code == 1
-    assert "environment steps" in shown
+    assert "InvertedPendulum-v5" in shown
     assert told.count("\n") == 1
     assert str(tmp_path / "out") in told
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import rows_of
 
 from duopoly.game.play import Round
@@ -26,7 +27,7 @@ from duopoly.runs.errors import DamageError
 from duopoly.runs.launch import train_in
 from duopoly.runs.metrics import read_progress
 from duopoly.runs.rundir import RunDirectory
-from duopoly.runs.signals import Stopped
+from duopoly.runs.signals import SIGNALS, Stopped, stoppable
 from duopoly.types import Episode
 
 
@@ -183,6 +184,32 @@ def test_a_signal_during_start_up_is_recorded(config, tmp_path, monkeypatch, sig
     assert status["round"] is None
 
 
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
+    config, tmp_path, monkeypatch, signum
+):
+    run = RunDirectory(tmp_path / "run")
+    append = atomic.append_synced
+
+    def interrupted(path: Path, data: bytes) -> None:
+        append(path, data)
+        if path == run.progress:
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(train, "play", fake_play)
+    monkeypatch.setattr("duopoly.runs.metrics.append_synced", interrupted)
+    with pytest.raises(Stopped):
+        train_in(run, config, resume=False)
+    (row,) = read_progress(run.progress)
+    assert (run.checkpoints / "round_000001").is_dir()
+    assert status_of(run)["round"] == 1
+    assert status_of(run)["message"] == signum.name
+    accumulator = EventAccumulator(str(run.path))
+    accumulator.Reload()
+    (event,) = accumulator.Scalars("eval/mean_reward")
+    assert (event.step, event.value) == (20, pytest.approx(row["eval/mean_reward"]))
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
 def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch):
     """Dies at each of the disk's changes in turn; every resumed run ends the same."""
@@ -262,6 +289,17 @@ with signals.stoppable(lambda name: print("gave up on", name, flush=True)):
     print("busy", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call that no signal interrupts
 """
+
+
+def test_a_closed_terminal_stops_nothing_that_nohup_started():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable(lambda _: None):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with pytest.raises(Stopped), stoppable(lambda _: None):
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 @pytest.mark.parametrize("num_signals", [1, 2])

@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _tell(words: list[str], error: Exception, exit_code: int) -> int:
     command = f" {words[0]}" if words and words[0] in COMMANDS else ""
-    print(f"duopoly{command}: " + " ".join(str(error).split()), file=sys.stderr)
+    line = " ".join(str(error).split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"duopoly{command}: {shown}", file=sys.stderr)
     return exit_code
 
 

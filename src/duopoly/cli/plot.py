@@ -1,12 +1,15 @@
 """``duopoly plot``: learning curves of finished or running runs."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from duopoly.runs.errors import UsageError
 from duopoly.runs.rundir import RunDirectory
+from duopoly.schedule import SCHEDULES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +33,13 @@ def act(command: Plot) -> None:
     """
     runs = [RunDirectory(path) for path in command.run]
     for run in runs:
-        run.read_config()
+        if (algorithm := run.read_config().algorithm) not in SCHEDULES:
+            raise UsageError(f"{run.path} is a run of an unknown algorithm, {algorithm}")
     from duopoly.lab import curves
 
     out = command.out or (runs[0].curve if len(runs) == 1 else Path("curves.png"))
-    curves.draw(curves.read_curves(runs), out)
+    found = curves.read_curves(runs)
+    curves.draw(found, out)
+    for line in curves.shortened(found):
+        print(f"duopoly plot: {line}", file=sys.stderr)
     print(f"written to {out}")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
-from duopoly.render.figures import INK, new_figure, style, write
+from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import settings_json
 from duopoly.runs.config import MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError
@@ -186,8 +186,22 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
     figure = new_figure(5.6 * len(tags), 3.8, tasks[0])
     for axes, tag in zip(np.atleast_1d(figure.subplots(1, len(tags))), tags, strict=True):
         _draw_panel(axes, curves, tag)
-    figure.axes[0].legend(frameon=False, fontsize=9, labelcolor=INK)
+    add_legend(figure, figure.axes[0])
     write(figure, out)
+
+
+def shortened(curves: Sequence[Curve]) -> list[str]:
+    """One line for each group of seeds of which some end earlier than others: what is not drawn."""
+    lines = []
+    for name in _colours(curves):
+        ends = {c.seed: c.known(RETURN)[0][-1] for c in curves if c.name == name}
+        first, last = (choose(ends, key=lambda seed: ends[seed]) for choose in (min, max))
+        if ends[first] < ends[last]:
+            lines.append(
+                f"{name}: drawn up to {ends[first]:,.0f} steps, where seed {first} ends; "
+                f"seed {last} goes on to {ends[last]:,.0f}"
+            )
+    return lines
 
 
 def over_seeds(
@@ -225,11 +239,16 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
             has_interval = True
             steps, mean, low, high = over_seeds(group, tag)
             label = f"{group[0].label}, {len(group)} seeds"
-            axes.plot(steps, mean, color=colour, lw=1.8, label=label)
+            if len(steps) == 1:
+                reach = np.stack([mean - low, high - mean])
+                axes.errorbar(steps, mean, reach, color=colour, marker="o", ms=4, label=label)
+            axes.plot(steps, mean, color=colour, lw=1.8, label=label if len(steps) > 1 else None)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
     if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
         imagined = curves[0].known(IMAGINED)
-        axes.plot(*imagined, color=INK, lw=1.0, ls=(0, (4, 2)), label="imagined", zorder=1)
+        mark = "." if len(imagined[0]) == 1 else ""
+        line = {"color": INK, "lw": 1.0, "ls": (0, (4, 2)), "zorder": 1}
+        axes.plot(*imagined, marker=mark, label="imagined", **line)
     _label(axes, tag, has_interval)
     _mark_changes(axes, curves)
 

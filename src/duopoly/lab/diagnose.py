@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from rich.markup import escape
 from rich.table import Table
 
 from duopoly.agent import Agent, load_agent
@@ -169,7 +170,7 @@ def as_table(diagnosis: Diagnosis) -> Table:
     """The numbers for people."""
     numbers = summary(diagnosis)
     title = f"{diagnosis.task}, {diagnosis.algorithm}, {diagnosis.env_steps:,} environment steps"
-    table = Table("actions ahead", "error of the model", "of standing still", title=title)
+    table = Table("actions ahead", "error of the model", "of standing still", title=escape(title))
     for column in table.columns:
         column.justify = "right"
     for horizon, error in numbers["open_loop_error"].items():

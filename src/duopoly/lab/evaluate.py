@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from duopoly.agent import Agent, load_agent
@@ -66,7 +67,7 @@ def as_table(evaluation: Evaluation) -> Table:
     """The result for people."""
     result = evaluation
     title = f"{result.task}, {result.algorithm}, {result.env_steps:,} environment steps"
-    table = Table("measure", "value", title=title)
+    table = Table("measure", "value", title=escape(title))
     table.columns[1].justify = "right"
     for name, value in _lines(result):
         table.add_row(name, value)

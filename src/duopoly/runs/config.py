@@ -48,6 +48,9 @@ class RunConfig:
     def from_dict(values: object) -> "RunConfig":
         """From what `to_dict` gave; other fields, types or bounds are damage."""
         record = read_record(values, _KINDS)
+        for name in ("task", "algorithm"):
+            if not record[name].isprintable():
+                raise DamageError(f"{name} = {ascii(record[name])[:60]}: must be printable")
         for name, most in (("seed", MAX_SEED), ("steps", MAX_STEPS)):
             if not 0 <= record[name] <= most:
                 raise DamageError(f"{name} = {record[name]}: must be in [0, {most}]")

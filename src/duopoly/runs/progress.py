@@ -41,7 +41,7 @@ def live_progress(
 ) -> Iterator[Callable[[Metrics], None]]:
     """Yields a function to be told each round's metrics. No bar where there is no terminal."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
         TimeElapsedColumn(),

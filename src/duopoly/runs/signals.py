@@ -1,6 +1,5 @@
-"""SIGTERM, SIGINT and SIGUSR1 stop a run in an orderly way, soon, and a second one at once.
-
-SIGUSR1 is what batch systems send ahead of the end of a job's time.
+"""Signals stop a run in an orderly way, soon, and a second one at once: SIGTERM, SIGINT, SIGHUP of
+a terminal that is closed, and SIGUSR1, which batch systems send ahead of the end of a job's time.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 GRACE_SECONDS = 25.0
 """How long a compiled call may hold up an orderly stop before the process exits regardless."""
@@ -37,7 +36,9 @@ def stoppable(give_up: Callable[[str], None]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     watch = threading.Thread(target=_watch, args=(reader, give_up), daemon=True)
-    handlers = {s: signal.signal(s, _raise_stopped) for s in SIGNALS}
+    # Who is started by nohup is to go on when its terminal is closed.
+    heeded = [s for s in SIGNALS if (s, signal.getsignal(s)) != (signal.SIGHUP, signal.SIG_IGN)]
+    handlers = {s: signal.signal(s, _raise_stopped) for s in heeded}
     old_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watch.start()
     try:
@@ -51,8 +52,30 @@ def stoppable(give_up: Callable[[str], None]) -> Iterator[None]:
         os.close(reader)
 
 
+_held: list[int] | None = None
+"""Signals that came while `held`; None: nothing is held back."""
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Within this context, which must be short, nothing is stopped; at its end what is due is.
+
+    For what belongs together on the disk.
+    """
+    global _held
+    _held = []
+    try:
+        yield
+    finally:
+        due, _held = _held, None
+    if due:
+        raise Stopped(due[0])
+
+
 def _raise_stopped(signum: int, _frame: FrameType | None) -> None:
-    raise Stopped(signum)
+    if _held is None:
+        raise Stopped(signum)
+    _held.append(signum)
 
 
 def _watch(reader: int, give_up: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
 from duopoly.runs.progress import live_progress
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.signals import held
 from duopoly.runs.status import RunStatus
 from duopoly.schedule import SCHEDULES
 from duopoly.world.task import Task
@@ -53,10 +54,12 @@ def train(
         for round_ in _rounds(config, task, state):
             env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
             metrics = clocked(round_, elapsed, env_steps)
-            table.append(metrics)
-            checkpoint.save(run.checkpoints, snapshot.snapshot(round_.state), config)
-            status.running(round_.state.round, env_steps)
-            events.write(metrics, env_steps, time.time())
+            kept = snapshot.snapshot(round_.state)
+            with held():
+                table.append(metrics)
+                checkpoint.save(run.checkpoints, kept, config)
+                status.running(round_.state.round, env_steps)
+                events.write(metrics, env_steps, time.time())
             tell(metrics)
 
 

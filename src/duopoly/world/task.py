@@ -94,6 +94,8 @@ class Task:
     reward is unknown, and whose actions are not held yet, can be held."""
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable():
+            raise TaskError(f"name = {ascii(self.name)[:60]}: must be printable")
         for field in ("horizon", "action_repeat"):
             if not (_is_whole(value := getattr(self, field)) and value >= 1):
                 raise TaskError(f"{self.name}: {field} = {value}, must be a whole number ≥ 1")
