@@ -19,7 +19,6 @@ from typing import Any, SupportsIndex, final
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
 
 from duopoly import schedule as schedules
 from duopoly.game.moves import controller_of
@@ -30,7 +29,7 @@ from duopoly.presets import preset
 from duopoly.runs import atomic, checkpoint, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.progress import live_progress
+from duopoly.runs.progress import Console, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.train import clocked
 from duopoly.schedule import SCHEDULES, Schedule, check_players

@@ -102,5 +102,7 @@ def test_a_callable_object_may_be_the_reward(name: str) -> None:
     check_functions(task)
     assert known_functions(task) == known_functions(task)
     hash(known_functions(task))
-    agent = PAL(task, settings=TINY).learn(60)
-    assert agent.num_timesteps == 60
+
+
+def test_what_holds_arrays_is_compiled() -> None:
+    assert PAL(point(CALLABLES["module"]), settings=TINY).learn(60).num_timesteps == 60

@@ -215,6 +215,13 @@ def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
         begin(run_directory(tmp_path / "file", "Hopper-v5", "pal", 0))
 
 
+@pytest.mark.parametrize("name", ["x" * 4_000, "x/" * 2_000])
+def test_a_path_that_is_too_long_is_one_line(tmp_path, name):
+    with pytest.raises(UsageError, match="File name too long"):
+        begin(RunDirectory(tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["[]", "{", "\x00"])
 def test_a_bad_record_of_versions_is_a_warning(run, text, capsys):
     begin(run)

@@ -281,6 +281,23 @@ def test_signals_and_kills(command, tiny_flags, config, tmp_path):
     assert {"mujoco", "jax", "python", "platform"} <= set(json.loads(run.versions.read_text()))
 
 
+def test_a_reader_that_leaves_stops_a_run_in_good_order(command, tiny_flags, config, tmp_path):
+    words = ["train", config.task, *tiny_flags, "--steps", "2000"]
+    with command(*words, "--out", "runs", cwd=tmp_path) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait() == 1
+    assert told == ""
+    run = RunDirectory(tmp_path / "runs" / config.task / "pal" / "seed_0")
+    status = status_of(run)
+    assert (status["state"], status["message"]) == (
+        "stopped",
+        "nobody reads the output any more",
+    )
+    assert load_newest(run.checkpoints, run.read_config()).round == status["round"]
+
+
 BUSY = """
 import hashlib, signal, sys
 from duopoly.runs import signals

@@ -34,6 +34,7 @@ Each has its own --help; `duopoly train TASK --help` shows the settings of that 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 1 failed, 2 mistyped, 128 + n stopped by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may know fewer letters than we do
@@ -46,12 +47,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_tell(words, error, error.exit_code))
     except (UnknownTaskError, SettingsError) as error:
         sys.exit(_tell(words, error, 2))
+    except MemoryError:
+        sys.exit(_tell(words, MemoryError("out of memory: make the settings' sizes smaller"), 1))
     except BrokenPipeError:
         # The reader left; nothing more can be said on stdout, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _open_closed_streams() -> None:
+    """Gives the three standard streams a place, so that no file of ours takes the number of one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _tell(words: list[str], error: Exception, exit_code: int) -> int:

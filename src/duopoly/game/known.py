@@ -33,12 +33,18 @@ def known_functions(
     is compiled for one serves the other.
     """
     learned = learned_outputs(task, settings)
-    return KnownFunctions(
-        reward_fn=None if learned.reward else _hashable(task.reward_fn),
-        terminated_fn=None if learned.termination else _hashable(task.terminated_fn),
-        compute_fn=_hashable(task.compute_fn),
-        to_env_units=_EnvUnits.of(task.spec),
+    functions = (
+        None if learned.reward else _hashable(task.reward_fn),
+        None if learned.termination else _hashable(task.terminated_fn),
+        _hashable(task.compute_fn),
     )
+    is_asked = any(function is not None for function in functions)
+    return KnownFunctions(*functions, _EnvUnits.of(task.spec) if is_asked else _unasked)
+
+
+def _unasked(action: jax.Array) -> jax.Array:
+    """Stands for the units where nothing is known that would ask for them."""
+    return action
 
 
 @dataclasses.dataclass(frozen=True)

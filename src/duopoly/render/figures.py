@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from duopoly.runs.atomic import make_folder
 from duopoly.runs.errors import UsageError
 
 INK: Final = "#333333"
@@ -61,7 +62,7 @@ def write(figure: Figure, out: Path) -> None:
     if out.suffix.removeprefix(".").lower() not in kinds:
         raise UsageError(f"{out}: must end in one of {', '.join('.' + kind for kind in kinds)}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         figure.savefig(out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None

@@ -126,6 +126,18 @@ def is_kind(path: Path, *, folder: bool) -> bool:
     return stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those that it is in, where they are missing.
+
+    Raises:
+        OSError: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
+
+
 def check_writable(path: Path) -> None:
     """Finds out, before long work begins, whether a file can be written; makes its directory.
 
@@ -133,7 +145,7 @@ def check_writable(path: Path) -> None:
         UsageError: it cannot.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with tempfile.TemporaryFile(dir=path.parent):

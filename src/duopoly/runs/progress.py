@@ -3,11 +3,21 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from typing import NoReturn, final
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from duopoly.runs.metrics import ELAPSED, ROUND, STEPS, Metrics
+
+
+@final
+class Console(RichConsole):
+    """A console that tells, as `print` does, that nobody reads it any more."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
 
 FIGURES = (
     ("return", "eval/mean_reward", "{:9.1f}"),

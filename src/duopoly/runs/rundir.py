@@ -11,7 +11,7 @@ import re
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
@@ -153,9 +153,9 @@ def locked(run: RunDirectory) -> Iterator[None]:
     Raises:
         UsageError: if another process works there, or it cannot be written.
     """
-    made = [path for path in (run.path, *run.path.parents) if not path.exists()]
     try:
-        run.path.mkdir(parents=True, exist_ok=True)
+        made = [path for path in (run.path, *run.path.parents) if not path.exists()]
+        atomic.make_folder(run.path)
         if not atomic.is_kind(run.lock, folder=False):
             raise UsageError(f"{run.lock} is not a regular file: move it away")
         file = run.lock.open("ab+")
@@ -178,11 +178,12 @@ def locked(run: RunDirectory) -> Iterator[None]:
         try:
             yield
         except UsageError:
-            _rewrite(file, content)
-            os.utime(run.lock, ns=(info.st_atime_ns, info.st_mtime_ns))
-            if not content and not run.settings.exists():
-                run.lock.unlink()
-                atomic.remove_if_empty(*made)
+            with suppress(OSError):  # the folder may be gone
+                _rewrite(file, content)
+                os.utime(run.lock, ns=(info.st_atime_ns, info.st_mtime_ns))
+                if not content and not run.settings.exists():
+                    run.lock.unlink()
+                    atomic.remove_if_empty(*made)
             raise
 
 

@@ -54,6 +54,9 @@ def status_of(run: RunDirectory) -> Iterator[RunStatus]:
         except UsageError as error:
             status.end("failed", str(error))
             raise
-        except Exception as error:
+        except BrokenPipeError:
+            status.end("stopped", "nobody reads the output any more")
+            raise
+        except BaseException as error:
             status.end("failed", f"{type(error).__name__}: {error}")
             raise

@@ -8,21 +8,20 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from duopoly.game.play import Round, play
 from duopoly.game.state import GameState, start
 from duopoly.runs import checkpoint, snapshot
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
-from duopoly.runs.progress import live_progress
+from duopoly.runs.progress import Console, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import held
 from duopoly.runs.status import RunStatus
 from duopoly.schedule import SCHEDULES
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
+from duopoly.world.watch import watched
 
 
 def train(
@@ -50,6 +49,7 @@ def train(
     with (
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
         live_progress(title, state.env_steps, config.steps, Console()) as tell,
+        watched(),
     ):
         for round_ in _rounds(config, task, state):
             env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin

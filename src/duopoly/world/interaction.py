@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from duopoly.types import MAX_SIZE, Controller, Decision, Episode
+from duopoly.world import watch
 from duopoly.world.environments import ENV_STEPS
 from duopoly.world.seeds import EpisodeSeed, Stream
 from duopoly.world.task import Task
@@ -295,11 +296,14 @@ class _Alarm:
 def reset(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, env_seed: int
 ) -> Float[np.ndarray, " obs"]:
+    watch.begins(f"{task.name}: reset", seed)
     try:
         obs, _ = env.reset(seed=env_seed)
         obs = _read_obs(obs, task)
     except Exception as error:
         raise SimulatorError(f"{task.name}: reset failed in {seed}: {_name(error)}") from error
+    finally:
+        watch.returns()
     if not _believable(obs):
         raise DivergedError("the first observation is not finite or beyond belief", 0, 0)
     return obs
@@ -308,6 +312,7 @@ def reset(
 def step(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, index: int, action: np.ndarray
 ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
+    watch.begins(f"{task.name}: the step at action {index}", seed)
     try:
         obs, reward, terminated, truncated, info = env.step(action)
         num_made = info.get(ENV_STEPS, task.action_repeat)
@@ -327,6 +332,8 @@ def step(
         raise SimulatorError(
             f"{task.name}: step failed at action {index} of {seed}: {_name(error)}"
         ) from error
+    finally:
+        watch.returns()
 
 
 def _read_obs(obs: Any, task: Task) -> Float[np.ndarray, " obs"]:

@@ -1,0 +1,53 @@
+"""A warning where a step of the simulator does not return, which nothing else would ever tell."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long a step may take before it is told."""
+
+_step: tuple[str, object, float] | None = None
+"""What is being done, in which episode, and since when."""
+
+
+def begins(what: str, where: object) -> None:
+    """Notes that the simulator is about to be called."""
+    global _step
+    _step = what, where, time.monotonic()
+
+
+def returns() -> None:
+    """Notes that it has answered."""
+    global _step
+    _step = None
+
+
+@contextlib.contextmanager
+def watched(patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Within this context a call of the simulator that takes longer is told on stderr, once."""
+    is_over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(is_over, patience), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _watch(is_over: threading.Event, patience: float) -> None:
+    told = None
+    while not is_over.wait(patience / 4):
+        step = _step
+        if step is None or step is told or time.monotonic() - step[2] < patience:
+            continue
+        what, where, since = told = step
+        print(
+            f"duopoly: {what} of {where} has not returned for {time.monotonic() - since:.0f} s; "
+            f"Ctrl-C stops the run",
+            file=sys.stderr,
+        )
