@@ -33,6 +33,7 @@ def test_a_learned_reward_and_termination_come_back() -> None:
 
 
 STD, COUNT = ".model.ensemble.inputs.std", ".model.num_fits"
+NU = ".policy.value.opt_state[0].nu.layers[0].weight"
 WEIGHT = ".model.ensemble.members.layers[0].weight"
 
 
@@ -66,12 +67,20 @@ def test_a_number_beyond_belief_is_refused(name: str, number: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [(STD, -1.0), (COUNT, -1), (COUNT, MAX_COUNT + 1), (COUNT, -(2**31)), (COUNT, 2**31 - 1)],
+    [
+        (STD, -1.0),
+        (STD, 0.0),
+        (NU, -1.0),
+        (COUNT, -1),
+        (COUNT, MAX_COUNT + 1),
+        (COUNT, -(2**31)),
+        (COUNT, 2**31 - 1),
+    ],
 )
 def test_a_number_out_of_its_range_is_refused(name: str, number: float) -> None:
     kept = played()
     array = np.full_like(kept.groups["players"][name], number)
-    with pytest.raises(DamageError, match=r"negative|beyond belief"):
+    with pytest.raises(DamageError, match=r"negative|not positive|beyond belief"):
         restore(changed(kept, "players", name, array), start(POINT, TINY, 0))
 
 

@@ -19,8 +19,8 @@ MAX_NUMBER: Final = 1e30
 MAX_COUNT: Final = 2**30
 """Most updates that are counted; twice as many no longer fit an int32."""
 
-_NEVER_NEGATIVE: Final = re.compile(r"\.(nu|std)\b")
-"""Names of second moments and standard deviations."""
+_SECOND_MOMENT, _DIVISOR = re.compile(r"\.nu\b"), re.compile(r"\.std\b")
+"""In names of arrays: those that are never negative, and those by which something is divided."""
 
 
 def snapshot(state: GameState) -> Checkpoint:
@@ -83,8 +83,10 @@ def _fault(name: str, found: np.ndarray, template: jax.Array) -> str | None:
         is_open = np.isinf(template) & (found == template)  # a bound that nothing has set yet
         if not (is_open | (np.abs(found) < MAX_NUMBER)).all():
             return "holds a number that is not finite or beyond belief"
-        if _NEVER_NEGATIVE.search(name) and (found < 0).any():
+        if _SECOND_MOMENT.search(name) and (found < 0).any():
             return "holds a negative number"
+        if _DIVISOR.search(name) and (found <= 0).any():
+            return "holds a number that is not positive"
     elif found.dtype.kind in "iu" and not ((found >= 0) & (found <= MAX_COUNT)).all():
         return "holds a count that is negative or beyond belief"
     return None
