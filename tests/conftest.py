@@ -22,6 +22,7 @@ os.environ.setdefault(
 
 import jax
 import jaxtyping
+import pytest
 
 # An int may stand where a float is asked for, as PEP 484 has it.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
@@ -29,3 +30,9 @@ jaxtyping.install_import_hook(["duopoly", "linear_quadratic"], CHECKER)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from tiny_runs import command, config, finished_run, tiny_flags  # noqa: F401  (fixtures)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands called here keep nothing that they compile in the user's cache."""
+    monkeypatch.setattr("duopoly.cli.main.keep_compiled", lambda: None)

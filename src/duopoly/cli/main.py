@@ -13,6 +13,7 @@ from typing import Final
 from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
 from duopoly.fields import nearest
+from duopoly.runs.compiled import keep_compiled
 from duopoly.runs.errors import UsageError
 from duopoly.runs.provenance import version
 from duopoly.runs.signals import Stopped
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 1 failed, 2 mistyped, 128 + n stopped by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
+    keep_compiled()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may know fewer letters than we do
