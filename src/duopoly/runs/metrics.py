@@ -41,18 +41,14 @@ class ProgressTable:
         self._path = path
         header, rows = _read_whole(path)
         self._header = header
-        self.rows = [row for row in rows if row.get(ROUND, math.inf) <= num_rounds]
-        """Rows so far, as numbers by tag."""
-        if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in self.rows}:
+        rows = [row for row in rows if row.get(ROUND, math.inf) <= num_rounds]
+        self.time_elapsed = rows[-1].get(ELAPSED, 0.0) if rows else 0.0
+        """Seconds of training up to the last row, over all processes that worked on it."""
+        if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in rows}:
             rounds = ", ".join(map(str, sorted(missing)))
             print(f"duopoly: {path} lacks the rows of rounds {rounds}", file=sys.stderr)
-        lines = [_line(header)] + [_line(_spell(row, header)) for row in self.rows]
+        lines = [_line(header)] + [_line(_spell(row, header)) for row in rows]
         write_file(path, "".join(lines if header else []).encode())
-
-    @property
-    def time_elapsed(self) -> float:
-        """Seconds of training up to the last row, over all processes that worked on it."""
-        return self.rows[-1].get(ELAPSED, 0.0) if self.rows else 0.0
 
     def append(self, metrics: Metrics) -> None:
         """Writes one row and waits until it is on disk. The first row sets the header."""
@@ -62,7 +58,7 @@ class ProgressTable:
             text = _line(self._header)
         row = {tag: float(metrics.get(tag, math.nan)) for tag in self._header}
         append_synced(self._path, (text + _line(_spell(row, self._header))).encode())
-        self.rows.append(row)
+        self.time_elapsed = row.get(ELAPSED, self.time_elapsed)
 
 
 def read_progress(path: Path) -> list[dict[str, float]]:
