@@ -211,8 +211,9 @@ def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
-def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch):
-    """Dies at each of the disk's changes in turn; every resumed run ends the same."""
+@pytest.mark.parametrize("num_deaths", [20, pytest.param(None, marks=pytest.mark.slow)])
+def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch, num_deaths):
+    """Dies at some, or each, of the disk's changes in turn; every resumed run ends the same."""
     config = dataclasses.replace(config, steps=100)
     monkeypatch.setattr(train, "play", fake_play)
 
@@ -235,7 +236,7 @@ def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch
     num_changes = attempt(whole, float("inf")).num_seen
     assert num_changes > 50
     expected = fingerprint(whole)
-    for num in random.Random(0).sample(range(1, num_changes), 20):
+    for num in random.Random(0).sample(range(1, num_changes), num_deaths or num_changes - 1):
         run = RunDirectory(tmp_path / f"dies_{num}")
         run.path.mkdir()
         with pytest.raises(Killed):
