@@ -200,6 +200,8 @@ def test_what_is_not_drawn_of_longer_runs_is_told():
     assert plot.shortened(curves) == [
         "pal: drawn up to 10 steps, where seed 1 ends; seed 0 goes on to 20"
     ]
+    almost = [curve(0, [0, 1_000], [0, 1]), curve(1, [0, 999], [0, 1])]
+    assert plot.shortened(almost) == []
     assert plot.shortened(curves[:1]) == plot.shortened([curves[0], curves[0]]) == []
 
 

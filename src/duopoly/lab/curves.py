@@ -191,12 +191,15 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
 
 
 def shortened(curves: Sequence[Curve]) -> list[str]:
-    """One line for each group of seeds of which some end earlier than others: what is not drawn."""
+    """One line for each group of seeds of which some end earlier than others: what is not drawn.
+
+    Nothing of a hundredth of the way, by which rounds of whole episodes may miss one another.
+    """
     lines = []
     for name in _colours(curves):
         ends = {c.seed: c.known(RETURN)[0][-1] for c in curves if c.name == name}
         first, last = (choose(ends, key=lambda seed: ends[seed]) for choose in (min, max))
-        if ends[first] < ends[last]:
+        if ends[first] < 0.99 * ends[last]:
             lines.append(
                 f"{name}: drawn up to {ends[first]:,.0f} steps, where seed {first} ends; "
                 f"seed {last} goes on to {ends[last]:,.0f}"
