@@ -36,29 +36,28 @@ from duopoly.runs.rundir import RunDirectory
 from duopoly.settings import Settings, override
 
 TASK, MAX_SECONDS = "InvertedPendulum-v5", 10
-SETTINGS = override(
-    Settings(),
-    {
-        "collection.initial_steps": 60,
-        "collection.steps_per_round": 40,
-        "model.num_members": 2,
-        "model.hidden": (8,),
-        "model.epochs.convergence": 2,
-        "model.batch_size": 16,
-        "model.window": 80,
-        "model.capacity": 200,
-        "imagination.num_rollouts": 4,
-        "imagination.horizon": 5,
-        "policy.hidden": (4,),
-        "policy.steps.conservative": 1,
-        "policy.fisher_samples": 20,
-        "policy.value.hidden": (4,),
-        "policy.value.batch_size": 10,
-        "evaluation.num_episodes": 1,
-        "evaluation.gap_steps": 0,
-    },
-)
-CONFIG = RunConfig(TASK, "pal", 0, 140, SETTINGS)
+TINY = {
+    "collection.initial_steps": 60,
+    "collection.steps_per_round": 40,
+    "model.num_members": 2,
+    "model.hidden": (8,),
+    "model.epochs.convergence": 2,
+    "model.batch_size": 16,
+    "model.window": 80,
+    "model.capacity": 200,
+    "imagination.num_rollouts": 4,
+    "imagination.horizon": 5,
+    "policy.hidden": (4,),
+    "policy.steps.conservative": 1,
+    "policy.fisher_samples": 20,
+    "policy.value.hidden": (4,),
+    "policy.value.batch_size": 10,
+    "evaluation.num_episodes": 1,
+    "evaluation.gap_steps": 0,
+}
+"""Settings that play a round in a moment."""
+
+CONFIG = RunConfig(TASK, "pal", 0, 140, override(Settings(), TINY))
 
 Damage = Callable[[RunDirectory], None]
 
@@ -74,9 +73,9 @@ def main() -> None:
         whole = RunDirectory(root / "whole" / TASK / "pal" / "seed_0")
         train_in(whole, CONFIG, resume=False)
         damages = {name: one for name, one in all_damages(whole) if only in name}
-        print(f"{len(damages)} damages, {len(commands(whole, root))} commands", flush=True)
+        print(f"{len(damages)} damages, {len(commands(whole))} commands", flush=True)
         for name, damage in damages.items():
-            for command in commands(whole, root):
+            for command in commands(whole):
                 outcome = tried(root, whole, damage, command)
                 outcomes[outcome.split(":")[0]] += 1
                 if outcome not in ("read", "refused"):
@@ -85,9 +84,8 @@ def main() -> None:
     sys.exit(set(outcomes) - {"read", "refused"} != set())
 
 
-def commands(run: RunDirectory, root: Path) -> dict[str, list[str]]:
+def commands(run: RunDirectory) -> dict[str, list[str]]:
     """The words of each command that reads a run."""
-    del root
     path = str(run.path)
     out = run.path.parents[3]
     resume = ["--resume", "--out", str(run.path.parents[2])]
@@ -112,7 +110,7 @@ def tried(root: Path, whole: RunDirectory, damage: Damage, command: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), alarm():
-            duopoly(commands(run, root)[command])
+            duopoly(commands(run)[command])
         code: object = 0
     except SystemExit as error:
         code = error.code or 0
@@ -293,14 +291,13 @@ def of_arrays(run: RunDirectory) -> Iterator[tuple[str, Damage]]:
     found = checkpoint.load_newest(run.checkpoints, CONFIG)
     assert found is not None
     for group, arrays in found.groups.items():
-        for name, array in arrays.items():
+        for name in arrays:
             for kind in ("nan", "inf", "1e38", "negative", "shape", "type", "missing", "bf16"):
                 label = f"array {group} {name} {kind}"
                 yield (
                     label,
                     lambda run, at=(group, name), kind=kind: reseal(run, *at, kind),
                 )
-            del array
         yield f"array {group} surplus", lambda run, group=group: reseal(run, group, "more", "add")
 
 

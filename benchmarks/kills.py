@@ -17,29 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from damage import TASK, TINY
+
 from duopoly.runs import checkpoint
 from duopoly.runs.rundir import RunDirectory
 
-TASK, STEPS = "InvertedPendulum-v5", 12_000
-SETTINGS = {
-    "collection.initial-steps": 60,
-    "collection.steps-per-round": 40,
-    "model.num-members": 2,
-    "model.hidden": 8,
-    "model.epochs.convergence": 2,
-    "model.batch-size": 16,
-    "model.window": 80,
-    "model.capacity": 200,
-    "imagination.num-rollouts": 4,
-    "imagination.horizon": 5,
-    "policy.hidden": 4,
-    "policy.steps.conservative": 1,
-    "policy.fisher-samples": 20,
-    "policy.value.hidden": 4,
-    "policy.value.batch-size": 10,
-    "evaluation.num-episodes": 1,
-    "evaluation.gap-steps": 0,
-}
+STEPS = 12_000
 CLOCK = {"time/time_elapsed", "time/fps"}
 
 
@@ -75,7 +58,7 @@ def main() -> None:
 
 
 def play(root: Path, out: str) -> "subprocess.Popen[bytes]":
-    flags = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
+    flags = [word for name, value in TINY.items() for word in spelt(name, value)]
     words = ["train", TASK, *flags, "--steps", str(STEPS), "--out", out, "--resume"]
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
@@ -88,6 +71,12 @@ def play(root: Path, out: str) -> "subprocess.Popen[bytes]":
         env={**os.environ, **cache},
         stdout=subprocess.DEVNULL,
     )
+
+
+def spelt(name: str, value: object) -> list[str]:
+    """A setting as it is typed."""
+    values = value if isinstance(value, tuple) else (value,)
+    return ["--" + name.replace("_", "-"), *map(str, values)]
 
 
 def wait_for_a_round(run: RunDirectory, process: "subprocess.Popen[bytes]") -> None:
