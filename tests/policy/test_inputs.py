@@ -99,3 +99,12 @@ def test_a_component_that_has_become_constant_keeps_its_units() -> None:
     np.testing.assert_allclose(before.policy.inputs.std[3], 1.0)
     np.testing.assert_allclose(before.policy.inputs.mean[3], 3.0, rtol=1e-6)
     np.testing.assert_allclose(after.std[3], 0.7, rtol=0.1)  # a goal that begins to move
+
+
+def test_a_first_collection_of_one_step_fixes_nothing_for_good() -> None:
+    """One row has no spread; the next data have."""
+    first = FALLS._replace(num_valid=jnp.asarray(1))
+    state = renew_inputs(fix_inputs(player(), first), HOPS)
+    normal = jax.vmap(state.policy.inputs)(HOPS.obs[:300])
+    np.testing.assert_allclose(jnp.mean(normal[:, 2]), 0.0, atol=1e-4)
+    np.testing.assert_allclose(jnp.std(normal[:, 2]), 1.0, rtol=1e-3)

@@ -234,6 +234,18 @@ def test_a_bad_record_of_versions_is_a_warning(run, text, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_what_a_file_says_controls_no_terminal(run, capsys):
+    begin(run)
+    provenance.record(run)
+    versions = json.loads(run.versions.read_text())
+    run.versions.write_text(json.dumps({**versions, "jax": "\x1b[2J\x1b]0;title\x07\n1.0"}))
+    provenance.record(run)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told[:-1].isprintable()
+    assert "\\x1b[2J" in told
+
+
 def test_status_tells_what_is_going_on(run):
     begin(run)
     run.write_status("stopped", 3, 120, "SIGTERM")

@@ -14,7 +14,7 @@ from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
 from duopoly.fields import nearest
 from duopoly.runs.compiled import keep_compiled
-from duopoly.runs.errors import UsageError
+from duopoly.runs.errors import UsageError, tell
 from duopoly.runs.provenance import version
 from duopoly.runs.signals import Stopped
 from duopoly.settings import SettingsError
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _dispatch(words)
     except Stopped as stop:
-        print(f"duopoly: stopped by {stop.signal_name}; go on with --resume", file=sys.stderr)
+        tell(f"duopoly: stopped by {stop.signal_name}; go on with --resume")
         sys.exit(stop.exit_code)
     except UsageError as error:
         sys.exit(_tell(words, error, error.exit_code))
@@ -70,9 +70,7 @@ def _open_closed_streams() -> None:
 
 def _tell(words: list[str], error: Exception, exit_code: int) -> int:
     command = f" {words[0]}" if words and words[0] in COMMANDS else ""
-    line = " ".join(str(error).split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    print(f"duopoly{command}: {shown}", file=sys.stderr)
+    tell(f"duopoly{command}: {error}")
     return exit_code
 
 

@@ -1,13 +1,12 @@
 """``duopoly plot``: learning curves of finished or running runs."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from duopoly.runs.errors import UsageError
+from duopoly.runs.errors import UsageError, tell
 from duopoly.runs.rundir import RunDirectory
 from duopoly.schedule import SCHEDULES
 
@@ -41,5 +40,5 @@ def act(command: Plot) -> None:
     found = curves.read_curves(runs)
     curves.draw(found, out)
     for line in curves.shortened(found):
-        print(f"duopoly plot: {line}", file=sys.stderr)
+        tell(f"duopoly plot: {line}")
     print(f"written to {out}")

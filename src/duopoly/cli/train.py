@@ -1,7 +1,6 @@
 """``duopoly train``: a run from its first step, or its newest checkpoint, to its end."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from duopoly.memory import check_memory
 from duopoly.presets import preset
 from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig
-from duopoly.runs.errors import UsageError, as_failures
+from duopoly.runs.errors import UsageError, as_failures, tell
 from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
@@ -204,4 +203,4 @@ def _draw_curve(run: RunDirectory) -> None:
     try:
         curves.draw([curves.read_curve(run)], run.curve)
     except (UsageError, OSError) as error:
-        print(f"duopoly: no picture of the curve: {error}", file=sys.stderr)
+        tell(f"duopoly: no picture of the curve: {error}")

@@ -1,10 +1,10 @@
 """A film of a trained policy at work."""
 
-import sys
 from pathlib import Path
 
 from duopoly.agent import load_agent
 from duopoly.render.frames import render_episodes, write_video
+from duopoly.runs.errors import tell
 from duopoly.world.task import Task
 
 
@@ -18,5 +18,5 @@ def film(path: Path, out: Path, num_episodes: int, seed: int, task: Task | None 
     agent = load_agent(path, task)
     shots = render_episodes(agent.task_now, agent.controller, seed, num_episodes=num_episodes)
     if shots.hint:
-        print(f"duopoly: {shots.hint}", file=sys.stderr)
+        tell(f"duopoly: {shots.hint}")
     write_video(out, shots.frames, shots.fps)

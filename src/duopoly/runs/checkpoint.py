@@ -8,7 +8,6 @@ file name from the manifest, and can execute nothing: there are only numbers in 
 import dataclasses
 import hashlib
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import safetensors.numpy
 
 from duopoly.runs import atomic, settings_json
 from duopoly.runs.config import FORMAT, MAX_STEPS, RunConfig, difference, read_record
-from duopoly.runs.errors import DamageError
+from duopoly.runs.errors import DamageError, tell
 from duopoly.settings import SettingsError
 
 Arrays = dict[str, np.ndarray]
@@ -108,7 +107,7 @@ def load_newest(directory: Path, config: RunConfig) -> Checkpoint | None:
     if newest is None and foreign and len(foreign) == len(faults):
         raise DamageError(f"settings.json differs from all of {directory}: {foreign[0]}")
     for path, error in faults:
-        print(f"duopoly: skipping checkpoint {path}: {error}", file=sys.stderr)
+        tell(f"duopoly: skipping checkpoint {path}: {error}")
     if newest is None and faults:
         raise DamageError(f"no sound checkpoint in {directory}")
     return newest

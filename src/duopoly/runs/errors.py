@@ -1,6 +1,7 @@
 """Mistakes that the user can mend, told in one line."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 
@@ -18,6 +19,12 @@ class FailureError(UsageError):
 
 class DamageError(FailureError):
     """Something on disk is not what was written there, or could not be written."""
+
+
+def tell(text: str) -> None:
+    """Writes one line to stderr; what a file or a user put into it controls no terminal."""
+    line = " ".join(text.split())
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
 
 
 @contextlib.contextmanager

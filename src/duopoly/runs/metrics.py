@@ -8,13 +8,12 @@ import csv
 import io
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from duopoly.runs.atomic import append_synced, exists, read_regular, write_file
-from duopoly.runs.errors import DamageError
+from duopoly.runs.errors import DamageError, tell
 
 Metrics = Mapping[str, float]
 
@@ -46,7 +45,7 @@ class ProgressTable:
         """Seconds of training up to the last row, over all processes that worked on it."""
         if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in rows}:
             rounds = ", ".join(map(str, sorted(missing)))
-            print(f"duopoly: {path} lacks the rows of rounds {rounds}", file=sys.stderr)
+            tell(f"duopoly: {path} lacks the rows of rounds {rounds}")
         lines = [_line(header)] + [_line(_spell(row, header)) for row in rows]
         write_file(path, "".join(lines if header else []).encode())
 
@@ -106,7 +105,7 @@ class EventFile:
         try:
             yield
         except (OSError, ValueError, ImportError) as error:
-            print(f"duopoly: TensorBoard events stop here: {error}", file=sys.stderr)
+            tell(f"duopoly: TensorBoard events stop here: {error}")
             writer, self._writer = self._writer, None
             if writer is not None:
                 with contextlib.suppress(OSError, ValueError):

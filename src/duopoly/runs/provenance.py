@@ -7,7 +7,7 @@ from importlib import metadata
 
 from duopoly.runs import atomic
 from duopoly.runs.config import difference
-from duopoly.runs.errors import DamageError
+from duopoly.runs.errors import DamageError, tell
 from duopoly.runs.rundir import RunDirectory
 
 PACKAGES = ("duopoly", "jax", "jaxlib", "numpy", "equinox", "optax", "gymnasium", "mujoco")
@@ -38,7 +38,7 @@ def record(run: RunDirectory) -> None:
     atomic.append_synced(run.command, f"{shlex.join(sys.argv)}\n".encode())
     now = versions()
     if atomic.exists(run.versions) and (found := _change(run, now)):
-        print(f"duopoly: {run.path} was begun under other versions: {found}", file=sys.stderr)
+        tell(f"duopoly: {run.path} was begun under other versions: {found}")
     atomic.write_file(run.versions, atomic.dump_json(now))
 
 

@@ -4,11 +4,10 @@ No JAX here: the status is told before anything heavy is loaded.
 """
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from typing import final
 
-from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.errors import DamageError, UsageError, tell
 from duopoly.runs.rundir import RunDirectory, State
 from duopoly.runs.signals import Stopped, stoppable
 
@@ -32,7 +31,7 @@ class RunStatus:
         try:
             self._run.write_status(state, self._round, self._env_steps, message)
         except DamageError as error:
-            print(f"duopoly: {error}", file=sys.stderr)
+            tell(f"duopoly: {error}")
 
 
 @contextlib.contextmanager
