@@ -26,12 +26,16 @@ class RunStatus:
         self._round, self._env_steps = round_, env_steps
         self._run.write_status("running", round_, env_steps)
 
-    def end(self, state: State, message: str = "") -> None:
-        """Writes the last word; a full disk must not hide the error that led here."""
+    def end(self, state: State, message: str = "", *, is_told: bool = True) -> None:
+        """Writes the last word; a full disk must not hide the error that led here.
+
+        Where that error is the disk's own, it need not be told a second time.
+        """
         try:
             self._run.write_status(state, self._round, self._env_steps, message)
         except DamageError as error:
-            tell(f"duopoly: {error}")
+            if is_told:
+                tell(f"duopoly: {error}")
 
 
 @contextlib.contextmanager
@@ -51,7 +55,7 @@ def status_of(run: RunDirectory) -> Iterator[RunStatus]:
             status.end("stopped", stop.signal_name)
             raise
         except UsageError as error:
-            status.end("failed", str(error))
+            status.end("failed", str(error), is_told=not isinstance(error, DamageError))
             raise
         except BrokenPipeError:
             status.end("stopped", "nobody reads the output any more")
