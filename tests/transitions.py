@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from duopoly.types import Episode
+from duopoly.world.environments import ENV_STEPS
 from duopoly.world.interaction import Policy, collect, memoryless
 from duopoly.world.task import Task
 
@@ -85,7 +86,7 @@ def play(task: Task, policy: Policy, num_actions: int, seed: int = 0) -> Played:
             rng, episode = np.random.default_rng((seed, episode)), episode + 1
         action = (middle + half * policy(obs, rng).clip(-1.0, 1.0)).astype(np.float32)
         next_obs, reward, terminated, truncated, info = env.step(action)
-        num_env_steps = info.get("env_steps", task.action_repeat)
+        num_env_steps = info.get(ENV_STEPS, task.action_repeat)
         rows.append((obs, action, next_obs, reward, terminated, num_env_steps))
         obs, done = next_obs, terminated or truncated
     env.close()

@@ -47,7 +47,7 @@ def describe(metrics: Metrics) -> str:
 
 @contextlib.contextmanager
 def live_progress(
-    title: str, first_step: int, num_env_steps: int, console: Console
+    title: str, first_step: int, num_env_steps: int, console: RichConsole
 ) -> Iterator[Callable[[Metrics], None]]:
     """Yields a function to be told each round's metrics. No bar where there is no terminal."""
     bar = Progress(
