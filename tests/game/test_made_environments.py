@@ -165,7 +165,7 @@ def check(recipe: Recipe) -> None:
 
 
 profile = settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
