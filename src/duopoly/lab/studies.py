@@ -48,6 +48,7 @@ BLIND = {"model.learn_reward": True, "model.learn_termination": True}
 CAUTIOUS = {"robustness.cvar_alpha": 0.25}
 REMEMBERING = {"model.window": 25_000, "model.epochs.convergence": 12}
 PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
+FROM_DATA = {"imagination.start_from_data": 0.5}
 FORGETTING = {"model.window": 5_000}
 SVG = {"policy.improver": "svg"}
 SVG_HELD = SVG | {
@@ -91,6 +92,7 @@ STUDIES: dict[str, Study] = {
     "DKittyOrient/pal": Study(100_000),
     "InHandPen/pal": Study(200_000),
     "HalfCheetah-v5/pal": Study(100_000),
+    "HalfCheetah-v5/pal-from-data": Study(100_000, FROM_DATA),
     "Walker2d-v5/pal": Study(100_000),
     "Ant-v5/pal": Study(100_000),
 }
