@@ -36,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 1 failed, 2 mistyped, 128 + n stopped by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
-    keep_compiled()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may know fewer letters than we do
@@ -86,6 +85,7 @@ def _dispatch(words: list[str]) -> None:
         known = [*COMMANDS, "--help", "--version"]
         raise UsageError(f"unknown {kind} {words[0]!r}{nearest(words[0], known)}")
     else:
+        keep_compiled()
         COMMANDS[words[0]].act(parse(words))
 
 

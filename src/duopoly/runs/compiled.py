@@ -11,6 +11,8 @@ import platform
 from pathlib import Path
 from typing import Final
 
+from duopoly.runs.atomic import make_folder
+
 VARIABLE: Final = "JAX_COMPILATION_CACHE_DIR"
 
 MAX_BYTES: Final = 2**30
@@ -24,7 +26,7 @@ def keep_compiled() -> None:
     """
     if VARIABLE not in os.environ and (folder := _folder()) is not None:
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             _prune(folder.parent)
             if os.access(folder, os.W_OK | os.X_OK):
                 os.environ[VARIABLE] = str(folder)

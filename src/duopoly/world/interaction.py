@@ -296,7 +296,7 @@ class _Alarm:
 def reset(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, env_seed: int
 ) -> Float[np.ndarray, " obs"]:
-    watch.begins(f"{task.name}: reset", seed)
+    watch.begins(task.name, None, seed)
     try:
         obs, _ = env.reset(seed=env_seed)
         obs = _read_obs(obs, task)
@@ -312,7 +312,7 @@ def reset(
 def step(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, index: int, action: np.ndarray
 ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, int]:
-    watch.begins(f"{task.name}: the step at action {index}", seed)
+    watch.begins(task.name, index, seed)
     try:
         obs, reward, terminated, truncated, info = env.step(action)
         num_made = info.get(ENV_STEPS, task.action_repeat)

@@ -10,14 +10,14 @@ from typing import Final
 PATIENCE_SECONDS: Final = 60.0
 """How long a step may take before it is told."""
 
-_step: tuple[str, object, float] | None = None
-"""What is being done, in which episode, and since when."""
+_step: tuple[str, int | None, object, float] | None = None
+"""Of which task, the action (None: the reset), in which episode, and since when."""
 
 
-def begins(what: str, where: object) -> None:
+def begins(task: str, action: int | None, where: object) -> None:
     """Notes that the simulator is about to be called."""
     global _step
-    _step = what, where, time.monotonic()
+    _step = task, action, where, time.monotonic()
 
 
 def returns() -> None:
@@ -43,11 +43,13 @@ def _watch(is_over: threading.Event, patience: float) -> None:
     told = None
     while not is_over.wait(patience / 4):
         step = _step
-        if step is None or step is told or time.monotonic() - step[2] < patience:
+        if step is None or step is told or time.monotonic() - step[3] < patience:
             continue
-        what, where, since = told = step
+        task, action, where, since = told = step
+        what = "reset" if action is None else f"the step at action {action}"
+        seconds = time.monotonic() - since
         print(
-            f"duopoly: {what} of {where} has not returned for {time.monotonic() - since:.0f} s; "
+            f"duopoly: {task}: {what} of {where} has not returned for {seconds:.0f} s; "
             f"Ctrl-C stops the run",
             file=sys.stderr,
         )
