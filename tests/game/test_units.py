@@ -64,8 +64,11 @@ def test_units_change_nothing(plain: Agent, power: int, what: str) -> None:
 
 
 def test_nor_for_a_planner() -> None:
-    changes = {"policy.planner.horizon": 4, "policy.planner.num_samples": 20}
-    changes |= {"policy.improver": "cem"}
+    changes = {
+        "policy.improver": "cem",
+        "policy.planner.horizon": 4,
+        "policy.planner.num_samples": 20,
+    }
     plain, small = (learned(PETS, *units, **changes) for units in [(1, 1), (2**-30, 2**-30)])
     np.testing.assert_array_equal(plain.state.buffer.action, small.state.buffer.action)
 
