@@ -212,6 +212,8 @@ class ActorCriticSettings(Checked):
     """Weight of the entropy beside the reward, at first; 0: no entropy at all."""
     target_entropy: float = between(-10.0, 0.69, -0.5)
     """Entropy per action component that the temperature is adapted to, in policy units."""
+    halving_updates: int = at_least(0, 0)
+    """Updates after which the step size is half of the first, and falls on as 1 / n; 0: never."""
     acting_rate: float = between(1e-6, 1.0, 1.0)
     """Share of the way that the policy that acts follows the one that learns, at every update."""
     max_gradient_norm: float = between(1e-6, 1e6, 5.0)

@@ -177,7 +177,7 @@ def update(
 
     ``pace`` scales the step size.
     """
-    rate = settings.policy.learning_rate * pace
+    rate = settings.policy.learning_rate * pace * _share_left(state.num_updates, settings)
     lesson = teach_fn(key, state, experience, actor_moves, settings)
     after_critics, of_critics = _learn_values(state, lesson, rate, settings)
     after_all, of_actor = _learn_actions(after_critics, lesson, rate, settings)
@@ -196,6 +196,12 @@ def update(
     acting = moved(new.acting, new.actor.network, settings.policy.actor_critic.acting_rate)
     new = eqx.tree_at(lambda s: s.acting, new, acting)
     return choose(is_refused, state, new), info
+
+
+def _share_left(num_updates: Int[Array, ""], settings: Settings) -> Float[Array, ""]:
+    """Returns the share of the first step size that is left after so many updates."""
+    halving = settings.policy.actor_critic.halving_updates
+    return 1.0 / (1.0 + num_updates / halving) if halving else jnp.ones(())
 
 
 class _OfCritics(NamedTuple):

@@ -45,7 +45,7 @@ READS: Final = (
             *("num_lowest", "batch_size", "real_share", "target_rate", "bounds_rate"),
             *("initial_temperature", "target_entropy", "max_gradient_norm"),
             *("acting_rate", "pool_horizon", "pool_slots", "newest_share", "num_newest"),
-            "initial_share",
+            *("initial_share", "halving_updates"),
         )
     ),
 )
