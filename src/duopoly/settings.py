@@ -221,6 +221,8 @@ class ActorCriticSettings(Checked):
     max_kl: float = at_least(0.0, 0.0)
     """Mean KL per action component, from the round's first policy, that stops the actor; 0: never.
     """
+    proximal: float = at_least(0.0, 0.0)
+    """Weight of KL from the round's first policy, in units of the temperature; 0: none."""
     tolerance: float = between(0.0, 1.0, 0.0)
     """Relative gain in 200 updates below which a round's updates end early; 0: never."""
     critic_share: float = between(0.0, 1.0, 0.25)

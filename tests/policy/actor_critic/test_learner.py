@@ -155,6 +155,43 @@ def test_the_actor_stops_at_its_divergence_and_the_critics_go_on() -> None:
     assert int(held.num_updates) == int(free.num_updates) == 200
 
 
+@pytest.mark.parametrize("one", [SVG, SAC], ids=["svg", "sac"])
+def test_what_the_actor_may_gain_by_leaving_the_rounds_first_costs_divergence(
+    one: PolicyPlayer,
+) -> None:
+    settings = with_options(proximal=0.0, critic_share=0.0)
+    begun, _ = improved(one, Integrator(), 50, settings)
+    seen = []
+    for proximal in (0.0, 3.0, 30.0):
+        held = with_options(proximal=proximal, critic_share=0.0)
+        _, told = one.improve(KEY, begun, opponent_in(Integrator()), 200, held)
+        seen.append(player.report(told)["policy/round_kl"])
+    assert seen[0] > 1.5 * seen[1] > 2.0 * seen[2] > 0.0
+    # What has not learned yet is nothing to stay near to.
+    free, _ = improved(one, Integrator(), 20, settings)
+    held, _ = improved(one, Integrator(), 20, with_options(proximal=30.0, critic_share=0.0))
+    np.testing.assert_array_equal(*(s.actor.network.layers[0].weight for s in (free, held)))
+
+
+@pytest.mark.parametrize("teach_fn", [svg.teach, sac.teach], ids=["svg", "sac"])
+def test_the_step_size_is_half_after_so_many_updates_and_falls_on(teach_fn: Callable) -> None:
+    begun = init_state(KEY, Spaces(1, 1), SETTINGS)
+    pool = fill(KEY, act_by(begun.actor), Integrator(), DATA, SETTINGS.policy.actor_critic)
+    experience = Experience(Integrator(), pool, DATA)
+
+    def step(num_updates: int, **options: int) -> np.ndarray:
+        state = eqx.tree_at(lambda s: s.num_updates, begun, jnp.asarray(num_updates))
+        settings = with_options(**options)
+        new, _ = update(KEY, state, experience, jnp.asarray(True), settings, teach_fn)
+        return np.asarray(new.actor.network.layers[0].weight - state.actor.network.layers[0].weight)
+
+    whole = step(100)
+    for num_updates, share in ((100, 1 / 2), (300, 1 / 4), (900, 1 / 10)):
+        np.testing.assert_allclose(
+            step(num_updates, halving_updates=100), share * whole, rtol=1e-2, atol=1e-7
+        )
+
+
 def test_the_policy_that_acts_is_an_average_over_the_latest_updates() -> None:
     begun = SVG.init(KEY, Spaces(1, 1), SETTINGS)
     at_once, _ = improved(SVG, Integrator(), 40, SETTINGS)

@@ -87,7 +87,7 @@ def squash(
     return Draw(jnp.tanh(u), jnp.sum(density - log_slope, axis=-1))
 
 
-def kl_divergence(old: Actor, new: Actor, obs: Float[Array, "N obs"]) -> Float[Array, ""]:
+def kl_divergence(old: Actor, new: Actor, obs: Float[Array, "*N obs"]) -> Float[Array, ""]:
     """Returns the mean of KL(old ‖ new) over observations; the squashing does not change it."""
     mean_old, std_old = _over_batch(old, obs)
     mean_new, std_new = _over_batch(new, obs)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.model.imagine import Dynamics
 from duopoly.networks import MLP, rebase
-from duopoly.policy.actor_critic.actor import Actor, draw, init_actor
+from duopoly.policy.actor_critic.actor import Actor, draw, init_actor, kl_divergence
 from duopoly.policy.actor_critic.critics import (
     Bounds,
     Critics,
@@ -21,7 +21,7 @@ from duopoly.policy.actor_critic.critics import (
 )
 from duopoly.policy.actor_critic.pool import Pool, Steps
 from duopoly.policy.player import Spaces
-from duopoly.settings import Settings
+from duopoly.settings import ActorCriticSettings, Settings
 from duopoly.types import Transitions
 
 Tree = TypeVar("Tree")
@@ -80,6 +80,8 @@ class Experience(NamedTuple):
     pool: Pool | None
     """None: real steps alone are learned from."""
     data: Transitions
+    anchor: Actor | None = None
+    """The round's first actor, from which the actor does not go far; None: as far as it will."""
 
 
 class Lesson(NamedTuple):
@@ -298,6 +300,23 @@ def one_step_targets(
     value = value - state.temperature * following.log_prob
     rest = jnp.where(steps.terminated, 0.0, settings.policy.discount * value)
     return steps.pay + rest, following.log_prob
+
+
+def tether(
+    actor: Actor,
+    experience: Experience,
+    state: ActorCriticState,
+    obs: Float[Array, "*N obs"],
+    options: ActorCriticSettings,
+) -> Float[Array, ""]:
+    """Returns what the actor's objective loses by how far it is from the round's first.
+
+    With it a round is a step of mirror descent (Tomar et al., 2020, Mirror descent policy
+    optimization): the best policy is the first one times exp(Q / (proximal α)), and so on.
+    """
+    if experience.anchor is None:
+        return jnp.zeros(())
+    return options.proximal * state.temperature * kl_divergence(actor, experience.anchor, obs)
 
 
 def choose(first: Bool[Array, ""], one: Tree, other: Tree) -> Tree:

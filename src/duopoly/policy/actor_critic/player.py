@@ -45,7 +45,7 @@ READS: Final = (
             *("num_lowest", "batch_size", "real_share", "target_rate", "bounds_rate"),
             *("initial_temperature", "target_entropy", "max_gradient_norm"),
             *("acting_rate", "pool_horizon", "pool_slots", "newest_share", "num_newest"),
-            *("initial_share", "halving_updates"),
+            *("initial_share", "halving_updates", "proximal"),
         )
     ),
 )
@@ -192,7 +192,11 @@ def improve(
     pool = _fill(key_fill, state, world, data, read) if is_imagined(options) else None
     judged, first = _judged_states(key_judge, pool, data), state.actor
     most = options.max_kl * first.network.layers[-1].bias.shape[0] / 2
-    judge = functools.partial(_objective, key_judge, Experience(world, pool, data), read, teach_fn)
+    # What has not learned yet is nothing to stay near to.
+    anchor = first if options.proximal > 0.0 and int(state.num_updates) > 0 else None
+    experience = Experience(world, None, data, anchor)
+    with_pool = experience._replace(pool=pool)
+    judge = functools.partial(_objective, key_judge, with_pool, read, teach_fn)
 
     course = Course(state, pool, _nothing(), jnp.zeros(()))
     begin_moving, may_move = round(options.critic_share * num_steps), True
@@ -204,7 +208,7 @@ def improve(
         counts = jnp.asarray([count, moves_from, number])
         progress = jnp.asarray([done, num_steps])
         key = jax.random.fold_in(key_course, number)
-        course = _advance(key, course, world, data, counts, progress, read, teach_fn)
+        course = _advance(key, course, experience, counts, progress, read, teach_fn)
         done += count
         if options.max_kl > 0.0:
             may_move &= float(_divergence(first, course.state.actor, judged)) < most
@@ -229,8 +233,7 @@ def improve(
 def _advance(
     key: Key[Array, ""],
     course: Course,
-    world: Shuffled,
-    data: Transitions,
+    experience: Experience,
     counts: Int[Array, "3"],
     progress: Int[Array, "2"],
     settings: Settings,
@@ -246,12 +249,12 @@ def _advance(
     key_refill, key_updates = jax.random.split(key)
 
     def one(i: Int[Array, ""], course: Course) -> Course:
-        experience = Experience(world, course.pool, data)
+        now = experience._replace(pool=course.pool)
         moves = i >= moves_from
         key = jax.random.fold_in(key_updates, i)
         so_far = (progress[0] + i) / progress[1]
         pace = falling(so_far)
-        state, info = update(key, course.state, experience, moves, settings, teach_fn, pace)
+        state, info = update(key, course.state, now, moves, settings, teach_fn, pace)
         totals = jax.tree.map(lambda total, x: total + x, course.totals, info)
         return Course(state, course.pool, totals, course.num_moves + moves)
 
@@ -260,6 +263,7 @@ def _advance(
         return course
     options = settings.policy.actor_critic
     act, slot = act_by(course.state.actor), number % options.pool_slots
+    world, data = experience.world, experience.data
     return course._replace(pool=refill(key_refill, course.pool, slot, act, world, data, options))
 
 

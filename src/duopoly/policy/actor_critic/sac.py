@@ -18,6 +18,7 @@ from duopoly.policy.actor_critic.learner import (
     Experience,
     Lesson,
     one_step_targets,
+    tether,
 )
 from duopoly.policy.actor_critic.pool import join, sample, sample_real
 from duopoly.settings import Settings
@@ -40,10 +41,12 @@ def teach(
         steps = join(imagined, steps)
 
     def loss_fn(network: MLP) -> tuple[Float[Array, ""], tuple[Array, Array]]:
-        drawn = draw(key_actor, state.actor.with_network(network), steps.obs)
+        actor = state.actor.with_network(network)
+        drawn = draw(key_actor, actor, steps.obs)
         values = state.online(steps.obs, drawn.action)
         values = lowest_of_some(key_some, values, options.num_lowest)
         objective = jnp.mean(values - state.temperature * drawn.log_prob)
+        objective -= tether(actor, experience, state, steps.obs, options)
         return -objective, (objective, -jnp.mean(drawn.log_prob))
 
     def moving(network: MLP) -> tuple[MLP, tuple[Array, Array]]:

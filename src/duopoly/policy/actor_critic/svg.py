@@ -28,6 +28,7 @@ from duopoly.policy.actor_critic.learner import (
     Experience,
     Lesson,
     one_step_targets,
+    tether,
 )
 from duopoly.policy.actor_critic.lookahead import Lookahead, look_ahead, soft_return
 from duopoly.policy.actor_critic.pool import members_share, sample, sample_real
@@ -60,6 +61,7 @@ def teach(
             options.soft_survival,
         )  # fmt: skip
         objective = objective_of(state, starts, ahead, options.lookahead_weight)
+        objective -= tether(actor, experience, state, starts, options)
         return -objective, (ahead, objective)
 
     def moving(network: MLP) -> tuple[MLP, tuple[Lookahead, Array]]:
