@@ -125,6 +125,26 @@ def test_only_the_actor_gets_the_actors_gradient(teach_fn: Callable) -> None:
     assert int(moved.num_updates) == int(still.num_updates) == 1
 
 
+@pytest.mark.parametrize("teach_fn", [svg.teach, sac.teach], ids=["svg", "sac"])
+def test_players_side_by_side_learn_what_each_learns_alone(teach_fn: Callable) -> None:
+    def learn(key: jax.Array) -> ActorCriticState:
+        state = init_state(key, Spaces(1, 1), SETTINGS)
+        pool = fill(key, act_by(state.actor), Integrator(), DATA, SETTINGS.policy.actor_critic)
+        experience = Experience(Integrator(), pool, DATA)
+        for one in jax.random.split(key, 3):
+            state, _ = update(one, state, experience, jnp.asarray(True), SETTINGS, teach_fn)
+        return state
+
+    keys = jax.random.split(KEY, 3)
+    together = eqx.filter_jit(eqx.filter_vmap(learn))(keys)
+    alone = [eqx.filter_jit(learn)(key) for key in keys]
+    for number, one in enumerate(alone):
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
+            np.testing.assert_allclose(a[number], b, rtol=1e-3, atol=1e-5)
+    assert not np.allclose(alone[0].actor.network.layers[0].weight,
+                           alone[1].actor.network.layers[0].weight)  # fmt: skip
+
+
 @pytest.mark.parametrize("one", [SVG, SAC], ids=["svg", "sac"])
 def test_the_temperature_falls_above_the_target_entropy_and_rises_below(one: PolicyPlayer) -> None:
     state = one.init(KEY, Spaces(1, 1), SETTINGS)
