@@ -227,6 +227,8 @@ class ActorCriticSettings(Checked):
     """Relative gain in 200 updates below which a round's updates end early; 0: never."""
     critic_share: float = between(0.0, 1.0, 0.25)
     """Share of a round's updates, the first of them, in which the critics learn alone."""
+    actor_interval: int = at_least(1, 1)
+    """Updates of the critics for each of the actor."""
     pool_horizon: int = at_least(1, 12)
     """Imagined actions from real states whose states and steps fill the pool."""
     newest_share: float = between(0.0, 1.0, 0.0)

@@ -212,6 +212,14 @@ def test_the_step_size_is_half_after_so_many_updates_and_falls_on(teach_fn: Call
         )
 
 
+@pytest.mark.parametrize("interval", [1, 3])
+def test_the_actor_moves_in_every_so_many_updates(interval: int) -> None:
+    """Counted over the parts of a round, of which each renews a part of the pool."""
+    settings = with_options(critic_share=0.0, actor_interval=interval)
+    _, told = improved(SVG, Integrator(), 60, settings)
+    assert player.report(told)["policy/moving_share"] == pytest.approx(1.0 / interval)
+
+
 def test_the_policy_that_acts_is_an_average_over_the_latest_updates() -> None:
     begun = SVG.init(KEY, Spaces(1, 1), SETTINGS)
     at_once, _ = improved(SVG, Integrator(), 40, SETTINGS)

@@ -45,7 +45,7 @@ READS: Final = (
             *("num_lowest", "batch_size", "real_share", "target_rate", "bounds_rate"),
             *("initial_temperature", "target_entropy", "max_gradient_norm"),
             *("acting_rate", "pool_horizon", "pool_slots", "newest_share", "num_newest"),
-            *("initial_share", "halving_updates", "proximal"),
+            *("initial_share", "halving_updates", "proximal", "actor_interval"),
         )
     ),
 )
@@ -246,11 +246,13 @@ def _advance(
     to a hundredth, for else the noise of the latest updates stays in what then acts.
     """
     num_updates, moves_from, number = counts
+    options = settings.policy.actor_critic
+    interval = options.actor_interval
     key_refill, key_updates = jax.random.split(key)
 
     def one(i: Int[Array, ""], course: Course) -> Course:
         now = experience._replace(pool=course.pool)
-        moves = i >= moves_from
+        moves = (i >= moves_from) & ((progress[0] + i) % interval == 0)
         key = jax.random.fold_in(key_updates, i)
         so_far = (progress[0] + i) / progress[1]
         pace = falling(so_far)
@@ -261,7 +263,6 @@ def _advance(
     course = jax.lax.fori_loop(0, num_updates, one, course)
     if course.pool is None:
         return course
-    options = settings.policy.actor_critic
     act, slot = act_by(course.state.actor), number % options.pool_slots
     world, data = experience.world, experience.data
     return course._replace(pool=refill(key_refill, course.pool, slot, act, world, data, options))
