@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean, steps_to_reach
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,34 @@ def test_a_curve_is_resampled_as_a_whole():
     assert np.ptp(low) == pytest.approx(0.0)
     assert (low < high).all()
     assert ((low <= interquartile_mean(curves)) & (interquartile_mean(curves) <= high)).all()
+
+
+STEPS = np.array([5.0, 10.0, 20.0])
+
+
+@pytest.mark.parametrize(
+    ("curves", "expected"),
+    [
+        ([[0.0, 10.0, 20.0]], 15.0),  # half of the way between two points
+        ([[0.0, 10.0, 20.0], [0.0, 10.0, 30.0]], 10.0 + 10.0 * 5.0 / 15.0),  # of the mean curve
+        ([[16.0, 0.0, 0.0]], 5.0),  # there from the first point on
+        ([[0.0, 15.0, 0.0]], 10.0),  # the first time counts
+        ([[0.0, 1.0, 2.0]], np.inf),
+    ],
+)
+def test_steps_to_a_level_are_those_of_the_mean_curve(curves, expected):
+    assert steps_to_reach(STEPS, np.array(curves), 15.0) == pytest.approx(expected)
+    twice = np.stack([np.array(curves), np.array(curves)])
+    np.testing.assert_allclose(steps_to_reach(STEPS, twice, 15.0), [expected, expected])
+
+
+def test_an_interval_of_steps_may_end_at_never():
+    """Of two seeds, one reaches the level alone; their mean does, and so do three of four draws."""
+    curves = np.array([[0.0, 0.0, 0.0], [0.0, 40.0, 40.0]])
+
+    def crossing(scores, axis):
+        return steps_to_reach(STEPS, np.moveaxis(scores, axis, -2), 15.0)
+
+    low, high = bootstrap_interval([curves], statistic=crossing)
+    assert low == pytest.approx(5.0 + 5.0 * 15.0 / 40.0)
+    assert high == np.inf

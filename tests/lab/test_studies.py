@@ -46,7 +46,8 @@ def fake_duopoly(command: list[str], **_: object) -> None:
         raise subprocess.CalledProcessError(1, command)
     path = Path(out) / words[0] / "pal" / f"seed_{seed}"
     path.mkdir()
-    table = "time/iterations,time/total_timesteps,time/time_elapsed\n1,9,60.4\n"
+    names = "time/iterations,time/total_timesteps,time/time_elapsed,eval/mean_reward"
+    table = f"{names}\n1,5000,9,0\n2,7000,20.1,9\n3,10000,60.4,2\n"
     for file in KEPT:
         (path / file).write_text(table if file.endswith("csv") else "{}")
 
@@ -63,10 +64,12 @@ def test_results_are_kept_and_tabulated(tmp_path, monkeypatch, capsys):
     kept = tmp_path / "results" / "Hopper-v5" / "pal"
     assert {path.name for path in kept.iterdir()} == {"seed_0", "seed_2"}
     assert {path.name for path in (kept / "seed_0").iterdir()} == set(KEPT)
-    studies.main(["Hopper-v5/pal", "Hopper-v5/mal", "--table"])
+    studies.main(["Hopper-v5/pal", "Hopper-v5/mal", "--table", "--levels", "1", "3"])
     assert capsys.readouterr().out.splitlines() == [
         "Hopper-v5/pal, 9 environment steps, 5 episodes",
         "| mean_return | 2.5 | 2.5 | 2.5 (2.5 to 2.5) |",
+        "| steps to 1 | 7,500 | 7,500 | 7,500 (7,500 to 7,500) |",  # of 5 000 and 10 000 alone
+        "| steps to 3 | never | never | never (never to never) |",
         "| seconds | 60 | 60 | |",
         "Hopper-v5/mal: no results yet",
     ]

@@ -1,7 +1,7 @@
 """Statistics over few runs (Agarwal et al. 2021, *Deep RL at the Edge of the Statistical
 Precipice*): interquartile means, and how far they can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.stats
@@ -13,17 +13,39 @@ def interquartile_mean(scores: Float[np.ndarray, "..."], axis: int = 0) -> Float
     return np.asarray(scipy.stats.trim_mean(scores, 0.25, axis=axis))
 
 
+def steps_to_reach(
+    steps: Float[np.ndarray, " T"], scores: Float[np.ndarray, "... R T"], level: float
+) -> Float[np.ndarray, "..."]:
+    """Steps after which the mean over R runs first reaches a level; infinite where it never does.
+
+    Between two points a curve is a straight line. A finer grid is reached earlier by chance, so
+    only crossings on the same grid compare.
+    """
+    mean = np.mean(scores, axis=-2)
+    reached = mean >= level
+    after = np.argmax(reached, axis=-1)
+    before = np.maximum(after - 1, 0)
+    low, high = (np.take_along_axis(mean, i[..., None], -1)[..., 0] for i in (before, after))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(after > 0, (level - low) / (high - low), 0.0)
+    found = steps[before] + share * (steps[after] - steps[before])
+    return np.where(reached.any(axis=-1), found, np.inf)
+
+
 def bootstrap_interval(
-    strata: Sequence[Float[np.ndarray, "_ *rest"]],
+    strata: Sequence[Float[np.ndarray, "_ ..."]],
     confidence: float = 0.95,
     num_resamples: int = 2_000,
     seed: int = 0,
-) -> tuple[Float[np.ndarray, " *rest"], Float[np.ndarray, " *rest"]]:
-    """Stratified percentile bootstrap of the interquartile mean over all strata together.
+    statistic: Callable[..., Float[np.ndarray, "..."]] = interquartile_mean,
+) -> tuple[Float[np.ndarray, "*of_each"], Float[np.ndarray, "*of_each"]]:
+    """Stratified percentile bootstrap of a statistic over all strata together.
 
     Runs are drawn with replacement within each stratum (a task), never across. Trailing axes,
     such as the points of a learning curve, are resampled along with their run. Too few runs give
     too narrow an interval: with one run it has no width.
+
+    ``statistic`` takes resamples and the axis of the runs, and leaves that of the resamples first.
 
     Returns:
         The lower and the upper end of the interval.
@@ -32,7 +54,11 @@ def bootstrap_interval(
     drawn = [
         scores[rng.integers(len(scores), size=(num_resamples, len(scores)))] for scores in strata
     ]
-    means = interquartile_mean(np.concatenate(drawn, axis=1), axis=1)
+    means = statistic(np.concatenate(drawn, axis=1), axis=1)
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    if np.isfinite(means).all():
+        low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    else:  # between a number and infinity there is nothing
+        places = np.rint(np.array([tail, 1.0 - tail]) * (num_resamples - 1)).astype(int)
+        low, high = np.sort(means, axis=0)[places]
     return np.asarray(low), np.asarray(high)

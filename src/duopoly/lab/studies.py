@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean, steps_to_reach
 from duopoly.runs.metrics import read_progress
 
 RESULTS, RUNS = Path("results"), Path("runs/studies")
@@ -164,8 +164,34 @@ def play(names: Sequence[str], seeds: Sequence[int], jobs: int, num_episodes: in
         return all(list(pool.map(one, [(name, seed) for name in names for seed in seeds])))
 
 
-def print_table(name: str) -> None:
-    """Prints every seed's result and what they come to, as rows of docs/results.md."""
+def print_crossing(folders: Sequence[Path], level: float) -> None:
+    """Prints after how many steps the seeds' mean return reaches a level, on a coarse grid.
+
+    Published curves have a point every 10 000 steps; a finer grid is crossed earlier by chance.
+    """
+    curves = [read_progress(path / "progress.csv") for path in folders]
+    at = [{row["time/total_timesteps"]: row["eval/mean_reward"] for row in rows} for rows in curves]
+    shared = sorted(set.intersection(*map(set, at)))
+    grid = np.array([steps for steps in shared if steps == 5_000 or steps % 10_000 == 0])
+    if not grid.size:
+        print(f"| steps to {level:g} | the seeds share no point of the grid | |")
+        return
+    scores = np.array([[known[steps] for steps in grid] for known in at])
+
+    def crossing(scores: np.ndarray, axis: int = 0) -> np.ndarray:
+        return steps_to_reach(grid, np.moveaxis(scores, axis, -2), level)
+
+    ends = bootstrap_interval([scores], statistic=crossing)
+    found = [*(crossing(one[None]) for one in scores), crossing(scores), *ends]
+    *each, together, low, high = ("never" if np.isinf(x) else f"{float(x):,.0f}" for x in found)
+    print(f"| steps to {level:g} | {' | '.join(each)} | {together} ({low} to {high}) |")
+
+
+def print_table(name: str, levels: Sequence[float] = ()) -> None:
+    """Prints every seed's result and what they come to, as rows of docs/results.md.
+
+    ``levels``: returns of which is told when the seeds' mean reaches them.
+    """
     folders = sorted((RESULTS / name).glob("seed_*"), key=lambda path: int(path.name[5:]))
     if not folders:
         print(f"{name}: no results yet")
@@ -182,6 +208,8 @@ def print_table(name: str) -> None:
         each = " | ".join(form.format(score) for score in scores)
         middle = [form.format(float(x)) for x in (interquartile_mean(scores), low, high)]
         print(f"| {key} | {each} | {middle[0]} ({middle[1]} to {middle[2]}) |")
+    for level in levels:
+        print_crossing(folders, level)
     print(f"| seconds | {' | '.join(f'{s:.0f}' for s in seconds)} | |")
 
 
@@ -194,6 +222,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the evaluation")
     parser.add_argument("--table", action="store_true", help="print what was found, play nothing")
+    parser.add_argument("--levels", type=float, nargs="+", default=[], help="returns to reach")
     args = parser.parse_args(argv)
     cores = len(os.sched_getaffinity(0))
     if not 1 <= args.jobs <= cores:
@@ -202,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(STUDIES))
     elif args.table:
         for name in args.studies:
-            print_table(name)
+            print_table(name, args.levels)
     else:
         sys.exit(0 if play(args.studies, args.seeds, args.jobs, args.episodes) else 1)
 
