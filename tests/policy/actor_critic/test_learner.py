@@ -220,6 +220,32 @@ def test_the_actor_moves_in_every_so_many_updates(interval: int) -> None:
     assert player.report(told)["policy/moving_share"] == pytest.approx(1.0 / interval)
 
 
+class Loyal(eqx.Module):
+    """Every member leads to its own place, and pays one where it finds a rollout there."""
+
+    num_members: int = eqx.field(static=True, default=4)
+
+    def __call__(self, key: jax.Array, obs: jax.Array, action: jax.Array) -> Prediction:
+        del key, action
+        place = jnp.broadcast_to(10.0 * jnp.arange(1.0, 5.0)[:, None], obs.shape[:2])
+        no = jnp.zeros(place.shape, bool)
+        return Prediction(place[..., None], 1.0 * (obs[..., 0] == place), no, no)
+
+
+def test_rollouts_go_through_all_members_or_keep_their_own() -> None:
+    """Of the two steps of a target, the second pays one, or a quarter of it on average.
+
+    The first begins at any state of the pool and pays a quarter in both.
+    """
+    for shuffle, second in ((True, 0.25), (False, 1.0)):
+        settings = override(QUIET, {"policy.actor_critic.shuffle": shuffle})
+        begun = widely_bounded(SVG.init(KEY, Spaces(1, 1), settings))
+        learned, _ = SVG.improve(KEY, begun, opponent_in(Loyal()), 800, settings)
+        _, info = SVG.improve(KEY, learned, opponent_in(Loyal()), 200, settings)
+        expected = (0.25 + 0.9 * second) / (1.0 - 0.9**2)
+        assert player.report(info)["critic/value"] == pytest.approx(expected, rel=0.25)
+
+
 def test_the_policy_that_acts_is_an_average_over_the_latest_updates() -> None:
     begun = SVG.init(KEY, Spaces(1, 1), SETTINGS)
     at_once, _ = improved(SVG, Integrator(), 40, SETTINGS)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from duopoly.model.imagine import Shuffled
+from duopoly.model.imagine import Dynamics, Shuffled
 from duopoly.narrow import narrow
 from duopoly.networks import Normaliser, falling
 from duopoly.policy.actor_critic import sac, svg
@@ -187,7 +187,8 @@ def improve(
     if int(state.num_updates) == 0:
         collection = settings.collection
         num_steps *= max(1, collection.initial_steps // collection.steps_per_round)
-    world, data = Shuffled(opponent.world), opponent.data_fn()
+    world = Shuffled(opponent.world) if options.shuffle else opponent.world
+    data = opponent.data_fn()
     key_fill, key_judge, key_course = jax.random.split(key, 3)
     pool = _fill(key_fill, state, world, data, read) if is_imagined(options) else None
     judged, first = _judged_states(key_judge, pool, data), state.actor
@@ -272,7 +273,7 @@ def _advance(
 def _fill(
     key: Key[Array, ""],
     state: ActorCriticState,
-    world: Shuffled,
+    world: Dynamics,
     data: Transitions,
     settings: Settings,
 ) -> Pool:
@@ -315,7 +316,7 @@ def _divergence(first: Actor, last: Actor, obs: Float[Array, "M obs"]) -> Float[
 def _judge(
     key: Key[Array, ""],
     state: ActorCriticState,
-    world: Shuffled | None,
+    world: Dynamics | None,
     obs: Float[Array, "M obs"],
     settings: Settings,
 ) -> Judgement:
