@@ -287,6 +287,8 @@ def test_tiny_flags_give_the_tiny_settings(tiny_flags, config):
         ("train --help", "--model.batch-size"),
         ("train Reacher7DOF --help", f"(default: {preset('Reacher7DOF', 'pal').num_env_steps})"),
         ("plot --help", "RUN"),
+        ("evaluate --episodes 5 --help", "RUN"),
+        ("train --seed 3 -h", "--model.batch-size"),
         ("theory --help", "--states"),
         ("tasks", "Reacher7DOF"),
     ],

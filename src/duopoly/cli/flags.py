@@ -14,6 +14,10 @@ from duopoly.records import override
 from duopoly.runs.errors import UsageError
 
 
+class MissingError(UsageError):
+    """A word that a command needs was not typed."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Typed:
     """What was typed, as values of the declared types; what was not typed is absent."""
@@ -38,7 +42,8 @@ def read_flags(words: list[str], command: type) -> Typed:
     """Sorts and converts the words that follow a command's name.
 
     Raises:
-        UsageError: for the first word that is no flag of the command or no value of its flag.
+        UsageError: for the first word that is no flag of the command or no value of its flag;
+            a `MissingError` where one is not there.
     """
     known = flags_of(command)
     positionals: list[str] = []
@@ -126,7 +131,7 @@ def _read_positionals(words: list[str], command: type, given: dict[str, Any]) ->
         if taken:
             found[field.name] = _convert(shown, hint, taken)
         elif field.metadata.get("unless") not in given:
-            raise UsageError(f"{shown} is missing; see --help")
+            raise MissingError(f"{shown} is missing; see --help")
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; see --help")
     return found

@@ -5,7 +5,7 @@ from typing import Any
 import tyro
 
 from duopoly.cli.commands import COMMANDS
-from duopoly.cli.flags import read_flags
+from duopoly.cli.flags import MissingError, read_flags
 
 HELP_FLAGS = ("-h", "--help")
 
@@ -22,9 +22,12 @@ def parse(words: list[str]) -> Any:
     kind, _, complete = COMMANDS[words[0]]
     rest = [word for word in words[1:] if word not in HELP_FLAGS]
     asks_help = len(rest) < len(words) - 1
-    if asks_help and not rest:
-        _show_help(words, kind, None)
-    typed = read_flags(rest, kind)
+    try:
+        typed = read_flags(rest, kind)
+    except MissingError:
+        if asks_help:
+            _show_help(words, kind, None)
+        raise
     if complete is None:
         default, command = None, kind(**typed.positionals, **typed.flags)
     else:
