@@ -229,8 +229,8 @@ class ActorCriticSettings(Checked):
     """Share of a round's updates, the first of them, in which the critics learn alone."""
     actor_interval: int = at_least(1, 1)
     """Updates of the critics for each of the actor."""
-    shuffle: bool = True
-    """Hand imagined rollouts to other members at every step; else each keeps its own."""
+    keep_member: bool = False
+    """Play every imagined rollout in one member; else in another at every step."""
     pool_horizon: int = at_least(1, 12)
     """Imagined actions from real states whose states and steps fill the pool."""
     newest_share: float = between(0.0, 1.0, 0.0)

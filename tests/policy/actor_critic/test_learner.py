@@ -237,8 +237,8 @@ def test_rollouts_go_through_all_members_or_keep_their_own() -> None:
 
     The first begins at any state of the pool and pays a quarter in both.
     """
-    for shuffle, second in ((True, 0.25), (False, 1.0)):
-        settings = override(QUIET, {"policy.actor_critic.shuffle": shuffle})
+    for keep_member, second in ((False, 0.25), (True, 1.0)):
+        settings = with_options(QUIET, keep_member=keep_member)
         begun = widely_bounded(SVG.init(KEY, Spaces(1, 1), settings))
         learned, _ = SVG.improve(KEY, begun, opponent_in(Loyal()), 800, settings)
         _, info = SVG.improve(KEY, learned, opponent_in(Loyal()), 200, settings)

@@ -187,7 +187,7 @@ def improve(
     if int(state.num_updates) == 0:
         collection = settings.collection
         num_steps *= max(1, collection.initial_steps // collection.steps_per_round)
-    world = Shuffled(opponent.world) if options.shuffle else opponent.world
+    world = opponent.world if options.keep_member else Shuffled(opponent.world)
     data = opponent.data_fn()
     key_fill, key_judge, key_course = jax.random.split(key, 3)
     pool = _fill(key_fill, state, world, data, read) if is_imagined(options) else None
