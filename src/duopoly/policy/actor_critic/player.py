@@ -187,19 +187,14 @@ def improve(
     if int(state.num_updates) == 0:
         collection = settings.collection
         num_steps *= max(1, collection.initial_steps // collection.steps_per_round)
-    world = opponent.world if options.keep_member else Shuffled(opponent.world)
-    data = opponent.data_fn()
     key_fill, key_judge, key_course = jax.random.split(key, 3)
-    pool = _fill(key_fill, state, world, data, read) if is_imagined(options) else None
-    judged, first = _judged_states(key_judge, pool, data), state.actor
+    begun = _experience(key_fill, state, opponent, options, read, is_imagined(options))
+    judged, first = _judged_states(key_judge, begun.pool, begun.data), state.actor
     most = options.max_kl * first.network.layers[-1].bias.shape[0] / 2
-    # What has not learned yet is nothing to stay near to.
-    anchor = first if options.proximal > 0.0 and int(state.num_updates) > 0 else None
-    experience = Experience(world, None, data, anchor)
-    with_pool = experience._replace(pool=pool)
-    judge = functools.partial(_objective, key_judge, with_pool, read, teach_fn)
+    judge = functools.partial(_objective, key_judge, begun, read, teach_fn)
 
-    course = Course(state, pool, _nothing(), jnp.zeros(()))
+    course = Course(state, begun.pool, _nothing(), jnp.zeros(()))
+    rest = begun._replace(pool=None)
     begin_moving, may_move = round(options.critic_share * num_steps), True
     objectives = [judge(state)] if options.tolerance > 0.0 else []
     done = 0
@@ -209,7 +204,7 @@ def improve(
         counts = jnp.asarray([count, moves_from, number])
         progress = jnp.asarray([done, num_steps])
         key = jax.random.fold_in(key_course, number)
-        course = _advance(key, course, experience, counts, progress, read, teach_fn)
+        course = _advance(key, course, rest, counts, progress, read, teach_fn)
         done += count
         if options.max_kl > 0.0:
             may_move &= float(_divergence(first, course.state.actor, judged)) < most
@@ -224,10 +219,27 @@ def improve(
         course.totals,
         course.num_moves,
         _divergence(first, course.state.actor, judged),
-        _judge(key_judge, course.state, world if pool is not None else None, judged, read),
+        _judge(key_judge, course.state, begun.world if begun.pool else None, judged, read),
         course.state.temperature,
         course.state.bounds,
     )
+
+
+def _experience(
+    key: Key[Array, ""],
+    state: ActorCriticState,
+    opponent: Opponent,
+    options: ActorCriticSettings,
+    read: Settings,
+    has_pool: bool,
+) -> Experience:
+    """Returns what a round's updates learn from, with the pool as it is at first."""
+    world = opponent.world if options.keep_member else Shuffled(opponent.world)
+    data = opponent.data_fn()
+    pool = _fill(key, state, world, data, read) if has_pool else None
+    # What has not learned yet is nothing to stay near to.
+    is_tethered = options.proximal > 0.0 and int(state.num_updates) > 0
+    return Experience(world, pool, data, state.actor if is_tethered else None)
 
 
 @eqx.filter_jit
