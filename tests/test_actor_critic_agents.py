@@ -30,6 +30,9 @@ SMALL = {
     "policy.actor_critic.batch_size": 8,
     "policy.actor_critic.pool_horizon": 3,
     "policy.actor_critic.pool_slots": 2,
+    "policy.actor_critic.proximal": 1.0,
+    "policy.actor_critic.halving_updates": 40,
+    "policy.actor_critic.actor_interval": 2,
 }
 
 
@@ -119,9 +122,10 @@ def test_methods_are_what_they_are_known_for() -> None:
     assert (svg.improver, svg.actor_critic.real_share) == ("svg", 1.0)
     assert (dhmbpo.improver, dhmbpo.actor_critic.horizon) == ("svg", 5)
     assert DHMBPO.schedule is SCHEDULES["dhmbpo"]
-    for name, bonus in (("pal", 3.0), ("dhmbpo", 0.0)):
+    for name, bonus, proximal in (("pal", 3.0, 1.0), ("mal", 3.0, 0.0), ("dhmbpo", 0.0, 0.0)):
         found = preset("Hopper-v5-unclipped", name, "svg").settings
         assert found.robustness.disagreement_bonus == bonus
+        assert found.policy.actor_critic.proximal == proximal
         assert found.collection.action_repeat == 1
 
 

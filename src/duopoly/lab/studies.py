@@ -51,7 +51,11 @@ PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
 FROM_DATA = {"imagination.start_from_data": 0.5}
 FORGETTING = {"model.window": 5_000}
 SVG = {"policy.improver": "svg"}
-SVG_HELD = SVG | {
+SVG_FREE = SVG | {
+    "policy.actor_critic.proximal": 0.0,
+    "policy.actor_critic.halving_updates": 0,
+}
+SVG_HELD = SVG_FREE | {
     "collection.action_repeat": 2,
     "collection.episodes_go_on": False,
     "policy.discount": 0.99,
@@ -89,6 +93,7 @@ STUDIES: dict[str, Study] = {
     "Hopper-v5/pal-svg": Study(50_000, SVG),
     "Hopper-v5-unclipped/pal-svg": Study(50_000, SVG),
     "HalfCheetah-v5/pal-svg": Study(50_000, SVG),
+    "HalfCheetah-v5/pal-svg-free": Study(50_000, SVG_FREE),
     "HalfCheetah-v5/pal-svg-blind": Study(50_000, SVG | BLIND),
     "Walker2d-v5-unclipped/pal-svg": Study(50_000, SVG),
     "Ant-v5/pal-svg": Study(50_000, SVG),
