@@ -75,8 +75,10 @@ def traced(function: Callable[..., Any], *args: Any) -> Any:
     return eqx.filter_eval_shape(function, *args)
 
 
-def improved(player: PolicyPlayer) -> Callable[[Settings], Any]:
+def improved(player: PolicyPlayer, num_updates: int | None = None) -> Callable[[Settings], Any]:
     state = player.init(KEY, Spaces(3, 2), SETTINGS)
+    if num_updates is not None:
+        state = eqx.tree_at(lambda s: s.num_updates, state, jnp.asarray(num_updates))
     return lambda settings: player.improve(KEY, state, OPPONENT, 1, settings)
 
 
@@ -162,13 +164,8 @@ def of_gradient(player: PolicyPlayer) -> Compiled:
 def of_actor_critic(player: PolicyPlayer) -> Compiled:
     """In a later round than the first, in which there is nothing to stay near to."""
     reads = player.improve.keywords["reads"]  # pyright: ignore
-    begun = player.init(KEY, Spaces(3, 2), SETTINGS)
-    state = eqx.tree_at(lambda s: s.num_updates, begun, jnp.asarray(1))
-
-    def improve(settings: Settings) -> Any:
-        return player.improve(KEY, state, OPPONENT, 1, settings)
-
-    return Compiled(improve, reads, actor_critic_player, (actor_critic_player, "act_by"))
+    inner = actor_critic_player, "act_by"
+    return Compiled(improved(player, num_updates=1), reads, actor_critic_player, inner)
 
 
 def of_planner(player: PolicyPlayer) -> Compiled:

@@ -1,5 +1,6 @@
 """Interquartile means and bootstrap intervals against counting by hand."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -61,16 +62,13 @@ STEPS = np.array([5.0, 10.0, 20.0])
 def test_steps_to_a_level_are_those_of_the_mean_curve(curves, expected):
     assert steps_to_reach(STEPS, np.array(curves), 15.0) == pytest.approx(expected)
     twice = np.stack([np.array(curves), np.array(curves)])
-    np.testing.assert_allclose(steps_to_reach(STEPS, twice, 15.0), [expected, expected])
+    np.testing.assert_allclose(steps_to_reach(STEPS, twice, 15.0, axis=1), [expected, expected])
 
 
 def test_an_interval_of_steps_may_end_at_never():
     """Of two seeds, one reaches the level alone; their mean does, and so do three of four draws."""
     curves = np.array([[0.0, 0.0, 0.0], [0.0, 40.0, 40.0]])
-
-    def crossing(scores, axis):
-        return steps_to_reach(STEPS, np.moveaxis(scores, axis, -2), 15.0)
-
+    crossing = functools.partial(steps_to_reach, STEPS, level=15.0)
     low, high = bootstrap_interval([curves], statistic=crossing)
     assert low == pytest.approx(5.0 + 5.0 * 15.0 / 40.0)
     assert high == np.inf

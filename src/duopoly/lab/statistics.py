@@ -14,14 +14,15 @@ def interquartile_mean(scores: Float[np.ndarray, "..."], axis: int = 0) -> Float
 
 
 def steps_to_reach(
-    steps: Float[np.ndarray, " T"], scores: Float[np.ndarray, "... R T"], level: float
+    steps: Float[np.ndarray, " T"], scores: Float[np.ndarray, "... T"], level: float, axis: int = 0
 ) -> Float[np.ndarray, "..."]:
-    """Steps after which the mean over R runs first reaches a level; infinite where it never does.
+    """Steps after which the mean over the runs first reaches a level; infinite where it never does.
 
-    Between two points a curve is a straight line. A finer grid is reached earlier by chance, so
-    only crossings on the same grid compare.
+    ``axis`` is that of the runs, the last one that of the steps. Between two points a curve is a
+    straight line. A finer grid is reached earlier by chance, so only crossings on the same grid
+    compare.
     """
-    mean = np.mean(scores, axis=-2)
+    mean = np.mean(scores, axis=axis)
     reached = mean >= level
     after = np.argmax(reached, axis=-1)
     before = np.maximum(after - 1, 0)

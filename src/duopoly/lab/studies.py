@@ -12,6 +12,7 @@ another. ``--table`` prints what ``results/`` has.
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -182,10 +183,7 @@ def print_crossing(folders: Sequence[Path], level: float) -> None:
         print(f"| steps to {level:g} | the seeds share no point of the grid | |")
         return
     scores = np.array([[known[steps] for steps in grid] for known in at])
-
-    def crossing(scores: np.ndarray, axis: int = 0) -> np.ndarray:
-        return steps_to_reach(grid, np.moveaxis(scores, axis, -2), level)
-
+    crossing = functools.partial(steps_to_reach, grid, level=level)
     ends = bootstrap_interval([scores], statistic=crossing)
     found = [*(crossing(one[None]) for one in scores), crossing(scores), *ends]
     *each, together, low, high = ("never" if np.isinf(x) else f"{float(x):,.0f}" for x in found)
