@@ -20,6 +20,9 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import jax
 import jaxtyping
 import pytest
@@ -36,3 +39,16 @@ from tiny_runs import command, config, finished_run, tiny_flags  # noqa: F401  (
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands called here keep nothing that they compile in the user's cache."""
     monkeypatch.setattr("duopoly.cli.main.keep_compiled", lambda: None)
+
+
+MAX_MAPS = 10_000
+"""Of a process's memory maps, a few of which every compiled program holds; Linux allows 65 530."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Frees compiled programs between modules: where the maps run out, XLA ends the process."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MAX_MAPS:
+        jax.clear_caches()
