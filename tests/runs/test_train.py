@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -29,6 +30,14 @@ from duopoly.runs.metrics import read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import SIGNALS, Stopped, stoppable
 from duopoly.types import Episode
+
+
+@pytest.fixture(autouse=True)
+def not_under_nohup() -> Iterator[None]:
+    """However the tests were started, the end of a terminal is told to them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def fingerprint(run: RunDirectory) -> tuple[object, object]:
