@@ -31,7 +31,7 @@ format: $(STAMP) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## time the hot paths against the machine's matrix-product rate
-	$(BIN)/python benchmarks/hot_paths.py
+	$(BIN)/duopoly bench
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

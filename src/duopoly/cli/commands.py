@@ -3,7 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from duopoly.cli import check, diagnose, evaluate, picture, plot, tasks, theory, train, video
+from duopoly.cli import (
+    bench,
+    check,
+    diagnose,
+    evaluate,
+    picture,
+    plot,
+    tasks,
+    theory,
+    train,
+    video,
+)
 from duopoly.cli.flags import Typed
 
 
@@ -29,4 +40,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "check": Command(check.Check, check.act, check.complete),
     "tasks": Command(tasks.Tasks, tasks.act),
     "theory": Command(theory.Theory, theory.act),
+    "bench": Command(bench.Bench, bench.act),
 }

@@ -1,20 +1,16 @@
-"""Time the hot paths against what this machine's matrix products can do.
+"""The hot paths of the mathematics, with the arithmetic in each.
 
-Run it by ``make bench``. Each path is compiled first, then timed several times, in turn with plain
-matrix products, so that a noisy neighbour slows both alike; the best time of each counts. The
-floating-point operations are those of the dense layers alone: activations, Adam and sorting cost
-time but earn no credit.
+The floating-point operations are those of the dense layers alone: activations, Adam and sorting
+cost time but earn no credit.
 """
 
-import dataclasses
 import itertools
-import time
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
 from duopoly.model.dynamics import KnownFunctions, LearnedWorld
 from duopoly.model.fit import fit_model, init_model
@@ -24,21 +20,24 @@ from duopoly.policy.actor_critic.actor import act_by
 from duopoly.policy.actor_critic.learner import ActorCriticState, Experience, update
 from duopoly.policy.actor_critic.player import SVG
 from duopoly.policy.actor_critic.pool import fill
+from duopoly.policy.catalogue import PLAYERS
 from duopoly.policy.gaussian import GaussianPolicy, init_policy, sample
 from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.surrogate import Samples, log_probs, objective
 from duopoly.policy.player import Spaces
+from duopoly.presets import ACTOR_CRITIC
 from duopoly.settings import ModelSettings, PolicySettings, Settings, override
 from duopoly.types import Transitions
 
 OBS, ACTION = 12, 3  # those of Hopper-v5 with its x-velocity
 MEMBERS, ROLLOUTS, HORIZON = 4, 50, 500
-ROWS, EPOCHS = 10_000, 5
+ROWS, EPOCHS, UPDATES = 10_000, 5, 40
 # The networks of the released configuration, so that numbers compare.
-MODEL = ModelSettings(num_members=MEMBERS, hidden=(512, 512), activation="relu", batch_size=200)
-POLICY = PolicySettings(cg_iterations=25)
-REPEATS, UPDATES = 5, 40
-KNOWN = KnownFunctions(
+MODEL: Final = ModelSettings(
+    num_members=MEMBERS, hidden=(512, 512), activation="relu", batch_size=200
+)
+POLICY: Final = PolicySettings(cg_iterations=25)
+KNOWN: Final = KnownFunctions(
     reward_fn=lambda obs, action, next_obs: next_obs[-1] - jnp.sum(action**2),  # noqa: ARG005
     terminated_fn=lambda obs, action, next_obs: next_obs[0] > 1e9,  # noqa: ARG005
     compute_fn=None,
@@ -46,21 +45,24 @@ KNOWN = KnownFunctions(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Path:
-    """A hot path: what it does, how much arithmetic that is, and the call."""
+class Prepared(NamedTuple):
+    """A hot path, ready to run."""
 
-    name: str
-    num_flops: float
+    what: str
+    """What one run is."""
     run: Callable[[], object]
+    num_flops: float | None = None
+    """Floating-point operations of one run; None: they are not what it takes time for."""
 
 
-def layer_products(sizes: tuple[int, ...]) -> int:
-    """Multiply-adds of one pass of one input through a dense network."""
-    return sum(a * b for a, b in itertools.pairwise(sizes))
+def matrix_product(size: int) -> Prepared:
+    """A square matrix product, the yardstick."""
+    a = jax.random.normal(jax.random.key(3), (size, size))
+    product = jax.jit(jnp.matmul)
+    return Prepared(f"matrix product {size}", lambda: product(a, a), 2.0 * size**3)
 
 
-def fit_path() -> Path:
+def fit_path() -> Prepared:
     """Several epochs of the ensemble on a full window of data."""
     keys = jax.random.split(jax.random.key(0), 3)
     obs = jax.random.normal(keys[0], (ROWS, OBS))
@@ -72,15 +74,15 @@ def fit_path() -> Path:
     products = layer_products((inputs, *MODEL.hidden, OBS))
     # Forward, gradient of the weights, gradient of the activations; the inputs need none.
     per_sample = 6 * products - 2 * inputs * MODEL.hidden[0]
-    return Path(
-        f"fit: {EPOCHS} epochs of {ROWS:,} rows, {MEMBERS} x 2 x 512, batch {MODEL.batch_size}",
-        EPOCHS * ROWS * MEMBERS * per_sample,
+    return Prepared(
+        f"{EPOCHS} epochs of {ROWS:,} rows, {MEMBERS} x 2 x 512, batch {MODEL.batch_size}",
         lambda: fit_model(keys[0], state, data, MODEL, EPOCHS),
+        EPOCHS * ROWS * MEMBERS * per_sample,
     )
 
 
-def imagine_path() -> Path:
-    """Roll the policy through the ensemble."""
+def imagine_path() -> Prepared:
+    """Rolls the policy through the ensemble."""
     keys = jax.random.split(jax.random.key(1), 4)
     ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), MODEL).ensemble
     policy = init_policy(keys[1], OBS, ACTION, POLICY)
@@ -93,14 +95,14 @@ def imagine_path() -> Path:
 
     products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))
     products += layer_products((OBS, *POLICY.hidden, ACTION))
-    return Path(
-        f"imagine: {MEMBERS} x {ROLLOUTS} rollouts of {HORIZON} steps",
-        MEMBERS * ROLLOUTS * HORIZON * 2 * products,
+    return Prepared(
+        f"{MEMBERS} x {ROLLOUTS} rollouts of {HORIZON} steps",
         lambda: run(keys[3]),
+        MEMBERS * ROLLOUTS * HORIZON * 2 * products,
     )
 
 
-def natural_gradient_path() -> Path:
+def natural_gradient_path() -> Prepared:
     """One natural gradient step with the Fisher matrix of every sample."""
     keys = jax.random.split(jax.random.key(2), 4)
     num = MEMBERS * ROLLOUTS * HORIZON
@@ -117,22 +119,17 @@ def natural_gradient_path() -> Path:
     products = layer_products((OBS, *POLICY.hidden, ACTION))
     # The gradient takes 6, a Fisher-vector product 4 forwards and 4 back; one more is the residual.
     per_sample = (6 + 8 * (POLICY.cg_iterations + 1)) * products
-    return Path(
-        f"natural gradient: {num:,} samples, {POLICY.cg_iterations} conjugate gradient iterations",
-        num * per_sample,
+    return Prepared(
+        f"{num:,} samples, {POLICY.cg_iterations} conjugate gradient iterations",
         lambda: run(policy),
+        num * per_sample,
     )
 
 
-def actor_critic_path() -> Path:
-    """Updates of svg at the sizes of the presets, the actor moving."""
+def actor_critic_path() -> Prepared:
+    """Updates of svg at the sizes of its presets, the actor moving."""
     keys = jax.random.split(jax.random.key(4), 3)
-    changes = {
-        "policy.hidden": (256, 256),
-        "policy.learning_rate": 3e-4,
-        "model.hidden": (256, 256),
-    }
-    settings = override(Settings(), changes)
+    settings = ACTOR_CRITIC
     options, model = settings.policy.actor_critic, settings.model
     ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), model).ensemble
     obs = jax.random.normal(keys[1], (ROWS, OBS))
@@ -159,50 +156,32 @@ def actor_critic_path() -> Path:
     # Forward 2, gradient of the activations 2, gradient of the weights 2. The actor acts at every
     # state; its critics are asked at both ends, the targets at the last, and one set learns.
     per_start = (steps + 1) * 6 * of_actor + steps * 4 * of_model + (2 * 4 + 2 + 6) * of_critics
-    return Path(
-        f"actor-critic: {UPDATES} updates of {options.batch_size} starts, {steps} steps ahead",
-        UPDATES * options.batch_size * per_start,
+    return Prepared(
+        f"{UPDATES} updates of {options.batch_size} starts, {steps} steps ahead",
         lambda: run(state),
+        UPDATES * options.batch_size * per_start,
     )
 
 
-def matrix_product(size: int) -> Path:
-    """A square matrix product, the yardstick."""
-    a = jax.random.normal(jax.random.key(3), (size, size))
-    product = jax.jit(jnp.matmul)
-    return Path(f"matrix product {size}", 2.0 * size**3, lambda: product(a, a))
+def plan_path() -> Prepared:
+    """One action of the cross-entropy method."""
+    keys = jax.random.split(jax.random.key(5), 2)
+    settings = override(Settings(), {"policy.improver": "cem", "model.hidden": (256, 256)})
+    model, planner = settings.model, settings.policy.planner
+    ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), model).ensemble
+    player = PLAYERS["cem"].load()
+    state = player.init(keys[1], Spaces(OBS, ACTION), settings)
+    controller = player.controller(state, LearnedWorld(ensemble, KNOWN), settings)
+    rng, obs = np.random.default_rng(0), np.zeros(OBS)
+    products = layer_products((OBS + ACTION, *model.hidden, OBS))
+    num_plans = planner.num_iterations * planner.num_samples
+    return Prepared(
+        f"{num_plans} plans of {planner.horizon} actions in {model.num_members} members",
+        lambda: controller.act(obs, controller.memory, rng, True).action,
+        num_plans * planner.horizon * model.num_members * 2.0 * products,
+    )
 
 
-def seconds(path: Path) -> float:
-    """Time one call, in seconds."""
-    begin = time.perf_counter()
-    jax.block_until_ready(path.run())
-    return time.perf_counter() - begin
-
-
-def main() -> None:
-    """Measure and print the table."""
-    yardsticks = [matrix_product(size) for size in (512, 1024, 2048)]
-    paths = [fit_path(), imagine_path(), natural_gradient_path(), actor_critic_path()]
-    for path in (*yardsticks, *paths):
-        seconds(path)  # compiles
-    times = {path.name: [] for path in (*yardsticks, *paths)}
-    for _ in range(REPEATS):
-        for path in paths:
-            for yardstick in yardsticks:
-                times[yardstick.name].extend(seconds(yardstick) for _ in range(3))
-            times[path.name].append(seconds(path))
-    peak = max(y.num_flops / min(times[y.name]) for y in yardsticks)
-    table = Table(title=f"Hot paths on {jax.devices()[0].device_kind}")
-    for heading in ("path", "s", "GFLOP/s", "share of matrix-product rate"):
-        table.add_column(heading, justify="left" if heading == "path" else "right")
-    for path in paths:
-        best = min(times[path.name])
-        rate = path.num_flops / best
-        table.add_row(path.name, f"{best:.2f}", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}")
-    table.add_row("best matrix product", "", f"{peak / 1e9:.0f}", "100%")
-    Console(width=100).print(table)
-
-
-if __name__ == "__main__":
-    main()
+def layer_products(sizes: tuple[int, ...]) -> int:
+    """Multiply-adds of one pass of one input through a dense network."""
+    return sum(a * b for a, b in itertools.pairwise(sizes))

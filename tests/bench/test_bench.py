@@ -1,0 +1,106 @@
+"""Benchmarks: what is typed, what a worker answers, and what two sides come to."""
+
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from duopoly.bench import PATHS, kernels
+from duopoly.bench.measure import SOURCES, Measured, measure, sources_of
+from duopoly.bench.table import as_table, ratio_to
+from duopoly.bench.worker import PREPARE
+from duopoly.cli.main import main
+from duopoly.runs.errors import FailureError, UsageError
+
+
+def test_what_can_be_typed_can_be_prepared():
+    assert list(PREPARE) == list(PATHS)
+
+
+def test_arithmetic_is_that_of_the_dense_layers():
+    assert kernels.layer_products((3, 4, 5)) == 3 * 4 + 4 * 5
+
+
+def test_a_path_is_timed_shown_and_kept(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    main(["bench", "--only", "plan", "--runs", "3", "--out", str(out)])
+    kept = json.loads(out.read_text())
+    found = kept["paths"]["plan"]["now"]
+    assert len(found["seconds"]) == len(found["rates"]) == 3
+    assert 0.0 < found["share"] < 1.5
+    assert found["peak_mib"] > 50.0
+    assert kept["versions"]["jax"]
+    assert re.search(r"plan .*300 plans", capsys.readouterr().out)
+
+
+def test_two_sides_run_in_turn():
+    now, before = measure("step", 3, (SOURCES, SOURCES))
+    assert len(now.seconds) == len(before.seconds) == 3
+    assert now.num_flops is None
+    assert now.share is None
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A repository whose first revision has no benchmarks, and whose second has some."""
+
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        subprocess.run(("git", "-C", str(tmp_path), *who, *words), check=True, capture_output=True)
+
+    package = tmp_path / "src" / "duopoly"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    git("init")
+    for tag in ("without", "with"):
+        git("add", ".")
+        git("commit", "-m", tag)
+        git("tag", tag)
+        (package / "bench").mkdir(exist_ok=True)
+        (package / "bench" / "worker.py").write_text("the one of then")
+    (package / "bench" / "worker.py").write_text("the one of now")
+    monkeypatch.setattr("duopoly.bench.measure.SOURCES", tmp_path / "src")
+
+
+@pytest.mark.usefixtures("clone")
+def test_sources_are_those_of_the_revision():
+    with sources_of("with") as sources:
+        assert (sources / "duopoly" / "bench" / "worker.py").read_text() == "the one of then"
+    assert not sources.exists()
+
+
+@pytest.mark.usefixtures("clone")
+@pytest.mark.parametrize(
+    ("revision", "reason"), [("no-such", "no such revision"), ("without", "no benchmarks yet")]
+)
+def test_a_revision_that_cannot_be_measured_is_refused_in_one_line(revision, reason):
+    with pytest.raises(UsageError, match=reason), sources_of(revision):
+        pass
+
+
+def test_a_path_that_there_is_not_is_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "--only", "plann"])
+    assert stopped.value.code == 2
+    assert "did you mean 'plan'" in capsys.readouterr().err
+
+
+def test_a_worker_that_breaks_down_is_told_of():
+    with pytest.raises(FailureError, match="benchmark nothing broke down: KeyError: 'nothing'"):
+        measure("nothing", 1)
+
+
+def test_ratios_are_of_pairs():
+    def side(seconds: list[float]) -> Measured:
+        return Measured("what", seconds, 6e9, [4e9, 2e9], 100.0, "cpu")
+
+    now, before = side([1.0, 2.0, 3.0]), side([2.0, 4.0, 6.0])
+    assert ratio_to(now, before) == pytest.approx((0.5, 0.5, 0.5))
+    assert now.share == pytest.approx(6e9 / 1.0 / 4e9)
+    table = as_table({"fit": [now, before]}, "v1")
+    assert "0.500 (0.500 to 0.500)" in next(iter(table.columns[-1].cells))
+    wild = ratio_to(side([1.0, 2.0, 3.0]), side([1.0, 1.0, 1.0]))
+    assert wild[1] < wild[0] < wild[2]
+    assert np.isfinite(wild).all()
