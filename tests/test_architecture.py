@@ -49,10 +49,11 @@ FLOORS: dict[str, set[str]] = {
         "equilibrium",
     },
     "theory": {"settings", "schedule"},
-    "runs": {"records", "settings", "world", "schedule", "memory", "game"},
+    "runs": {"types", "records", "settings", "world", "policy", "schedule", "memory", "game"},
     "agent": {"types", "settings", "world", "policy", "schedule", "presets", "game", "runs"},
     "render": {"types", "world", "runs", "agent"},
     "lab": {"types", "world", "model", "equilibrium", "game", "theory", "runs", "agent", "render"},
+    "export": {"settings", "networks", "policy", "runs", "world"},
     "bench": {
         *("types", "settings", "world", "model", "policy", "schedule", "presets", "game", "runs"),
         "lab",
@@ -70,6 +71,7 @@ FLOORS: dict[str, set[str]] = {
         "agent",
         "render",
         "lab",
+        "export",
         "bench",
     },
     "__init__": {"types", "settings", "world", "schedule", "presets", "game", "agent"},
@@ -92,7 +94,7 @@ MATHEMATICAL_STDLIB = {
 }
 MATHEMATICAL_IMPORTS = MATHEMATICAL_LIBRARIES | MATHEMATICAL_STDLIB | {"typing", "duopoly"}
 
-DISK_ROOMS = {"runs", "agent", "render", "lab", "bench", "cli"}
+DISK_ROOMS = {"runs", "agent", "render", "lab", "export", "bench", "cli"}
 DISK_MODULES = {"shutil", "tempfile", "fileinput", "zipfile", "tarfile", "safetensors"}
 DISK_READS = {"read_text", "read_bytes"}
 DISK_METHODS = DISK_READS | {

@@ -26,7 +26,7 @@ from duopoly.game.play import Round, play
 from duopoly.game.state import Game, GameState, start
 from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
-from duopoly.runs import atomic, checkpoint, snapshot
+from duopoly.runs import atomic, checkpoint, snapshot, spaces
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.progress import Console, live_progress
@@ -188,6 +188,7 @@ class Agent:
         config = self._config()
         files = {f"{folder}/{name}": data for name, data in checkpoint.encode(now, config).items()}
         files[target.settings.name] = atomic.dump_json(config.to_dict())
+        files[target.spaces.name] = spaces.encode(self.task)
         atomic.write_directory(target.path, files)
 
     def _config(self) -> RunConfig:
@@ -380,5 +381,5 @@ def _is_ours(target: RunDirectory) -> bool:
             target.read_config()
         except UsageError:
             return False
-    ours = {target.settings, target.checkpoints, target.evaluation, target.video, target.diagnosis}
-    return found <= ours
+    files = {target.settings, target.spaces, target.evaluation, target.video}
+    return found <= files | {target.checkpoints, target.diagnosis, target.export}

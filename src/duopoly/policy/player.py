@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from jaxtyping import Array, Float, Key, PyTree
 
 from duopoly.model.imagine import Act, Dynamics, Starts
+from duopoly.networks import MLP, Normaliser
 from duopoly.settings import Settings
 from duopoly.types import Controller, Metrics, Transitions
 
@@ -49,6 +50,16 @@ class Spaces(NamedTuple):
     action_dim: int
     angles: tuple[int, ...] = ()
     """Components of the observation that are angles: seen as sine and cosine."""
+
+
+class ActionNetwork(NamedTuple):
+    """A policy's action without the noise that explores, as one network."""
+
+    network: MLP
+    """Of the normalised observation; its first outputs are the action's components."""
+    inputs: Normaliser
+    is_squashed: bool
+    """Whether tanh leads into [-1, 1]; else what lies beyond is cut."""
 
 
 class Opponent(NamedTuple):
@@ -91,5 +102,7 @@ class PolicyPlayer(NamedTuple):
     None: the player has no parameters, it plans."""
     value_fn: ValueFn | None
     """Returns what the player expects of observations and actions; None: it learns no values."""
+    network_fn: Callable[[State], ActionNetwork] | None
+    """Returns the policy as a network, to be taken elsewhere; None: it plans in the model."""
     metrics: Mapping[str, str]
     """Every metric that the player reports, with what it means."""

@@ -36,6 +36,11 @@ class RunDirectory:
         return self.path / "settings.json"
 
     @property
+    def spaces(self) -> Path:
+        """Sizes and bounds of what is observed and done."""
+        return self.path / "spaces.json"
+
+    @property
     def command(self) -> Path:
         """Command lines that worked on this run."""
         return self.path / "command.txt"
@@ -81,6 +86,11 @@ class RunDirectory:
         return self.path / "diagnosis"
 
     @property
+    def export(self) -> Path:
+        """Folder of the policy as ``duopoly export`` writes it."""
+        return self.path / "export"
+
+    @property
     def lock(self) -> Path:
         """Held while a process works here; released by the kernel when it dies."""
         return self.path / "run.lock"
@@ -108,9 +118,9 @@ class RunDirectory:
         Raises:
             DamageError: naming it.
         """
-        folders = self.checkpoints, self.diagnosis
+        folders = self.checkpoints, self.diagnosis, self.export
         files = (
-            *(self.settings, self.command, self.versions, self.progress, self.curve),
+            *(self.settings, self.spaces, self.command, self.versions, self.progress, self.curve),
             *(self.status, self.evaluation, self.video, self.lock),
         )
         for path in (*files, *folders):

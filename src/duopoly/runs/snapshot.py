@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from duopoly.game.state import GameState
+from duopoly.policy.player import State
 from duopoly.runs.checkpoint import Arrays, Checkpoint
 from duopoly.runs.errors import DamageError
 from duopoly.world.buffer import Buffer, BufferFormatError
@@ -18,6 +19,9 @@ MAX_NUMBER: Final = 1e30
 
 MAX_COUNT: Final = 2**30
 """Most updates that are counted; twice as many no longer fit an int32."""
+
+_POLICY: Final = ".policy"
+"""What the names of the policy player's arrays begin with."""
 
 _SECOND_MOMENT, _DIVISOR = re.compile(r"\.nu\b"), re.compile(r"\.std\b")
 """In names of arrays: those that are never negative, and those by which something is divided."""
@@ -51,7 +55,21 @@ def restore(checkpoint: Checkpoint, template: GameState) -> GameState:
     )
 
 
-_Tree = TypeVar("_Tree", bound=eqx.Module)
+def restore_policy(checkpoint: Checkpoint, template: State) -> State:
+    """The policy player's state alone, with the structure of a freshly started one.
+
+    Raises:
+        DamageError: as for `restore`.
+    """
+    of_policy = {
+        name.removeprefix(_POLICY): array
+        for name, array in checkpoint.groups["players"].items()
+        if name.startswith(_POLICY)
+    }
+    return _with_arrays(template, of_policy)
+
+
+_Tree = TypeVar("_Tree")
 
 
 def _named_arrays(tree: eqx.Module) -> Arrays:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from duopoly.game.play import Round, play
 from duopoly.game.state import GameState, start
-from duopoly.runs import checkpoint, snapshot
+from duopoly.runs import checkpoint, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
@@ -41,6 +41,7 @@ def train(
     """
     task = task or get_task(config.task)
     state = state or start(task, config.settings, config.seed)
+    spaces.write(run, task)
     remove_leftovers(run.checkpoints)
     status.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)

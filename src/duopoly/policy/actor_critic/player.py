@@ -33,7 +33,7 @@ from duopoly.policy.actor_critic.learner import (
 )
 from duopoly.policy.actor_critic.lookahead import look_ahead, soft_return
 from duopoly.policy.actor_critic.pool import Pool, fill, refill, sample, sample_real
-from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, Values
+from duopoly.policy.player import ActionNetwork, Opponent, PlayerError, PolicyPlayer, Values
 from duopoly.settings import ActorCriticSettings, Settings
 from duopoly.types import Metrics, Transitions
 
@@ -139,6 +139,7 @@ def actor_critic(
         report_actions=lambda _seen: {},
         act_fn=lambda state, deterministic: act_by(state.deputy, deterministic),
         value_fn=values_of,
+        network_fn=lambda state: ActionNetwork(state.acting, state.actor.inputs, True),
         metrics=METRICS,
     )
 

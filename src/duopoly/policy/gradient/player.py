@@ -27,7 +27,14 @@ from duopoly.policy.gradient.natural_gradient import natural_gradient_step
 from duopoly.policy.gradient.plain_gradient import init_optimiser, plain_gradient_step
 from duopoly.policy.gradient.step import InitOptimiser, StepFn
 from duopoly.policy.gradient.trust_region import trust_region_step
-from duopoly.policy.player import OBJECTIVE, Opponent, PlayerError, PolicyPlayer, Values
+from duopoly.policy.player import (
+    OBJECTIVE,
+    ActionNetwork,
+    Opponent,
+    PlayerError,
+    PolicyPlayer,
+    Values,
+)
 from duopoly.settings import PolicySettings, Settings
 from duopoly.types import Metrics, Transitions
 
@@ -82,6 +89,7 @@ def gradient_player(
         report_actions=lambda _seen: {},
         act_fn=lambda state, deterministic: act_by(state.policy, deterministic),
         value_fn=values_of,
+        network_fn=lambda state: ActionNetwork(state.policy.network, state.policy.inputs, False),
         metrics=METRICS,
     )
 

@@ -55,6 +55,7 @@ def planner(update_fn: UpdateFn, reads: tuple[str, ...]) -> PolicyPlayer:
         report_actions=report_actions,
         act_fn=None,
         value_fn=None,
+        network_fn=None,
         metrics=METRICS,
     )
 
