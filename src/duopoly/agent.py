@@ -26,7 +26,7 @@ from duopoly.game.play import Round, play
 from duopoly.game.state import Game, GameState, start
 from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
-from duopoly.runs import atomic, checkpoint, snapshot, spaces
+from duopoly.runs import atomic, checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.progress import Console, live_progress
@@ -183,13 +183,7 @@ class Agent:
         """
         target = RunDirectory(Path(path))
         _check_replaceable(target)
-        now = snapshot.snapshot(self.state)
-        folder = f"{target.checkpoints.name}/{checkpoint.name_of(now.round)}"
-        config = self._config()
-        files = {f"{folder}/{name}": data for name, data in checkpoint.encode(now, config).items()}
-        files[target.settings.name] = atomic.dump_json(config.to_dict())
-        files[target.spaces.name] = spaces.encode(self.task)
-        atomic.write_directory(target.path, files)
+        saved.save(target, snapshot.snapshot(self.state), self._config(), self.task)
 
     def _config(self) -> RunConfig:
         steps = self.state.env_steps

@@ -29,6 +29,20 @@ def test_evaluate(run, capsys):
     assert json.loads(run.evaluation.read_text()) == found
 
 
+def test_evaluate_the_best(run, capsys):
+    cli.main(["evaluate", str(run.path), "--best", "--episodes", "2"])
+    best = RunDirectory(run.best)
+    found = json.loads(best.evaluation.read_text())
+    assert found["env_steps"] == best.read_config().steps
+    assert not run.evaluation.exists()
+    capsys.readouterr()
+    shutil.rmtree(run.best)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", str(run.path), "--best"])
+    assert stop.value.code == 2
+    assert "none of its rounds was evaluated" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["evaluate", "diagnose"])
 def test_what_was_found_is_shown_even_if_it_cannot_be_kept(
     run, tmp_path, capsys, monkeypatch, command

@@ -21,6 +21,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import rows_of
 
+from duopoly.agent import load_agent
 from duopoly.game.play import Round
 from duopoly.runs import atomic, train
 from duopoly.runs.checkpoint import load_newest
@@ -41,7 +42,13 @@ def not_under_nohup() -> Iterator[None]:
 
 
 def fingerprint(run: RunDirectory) -> tuple[object, object]:
-    """All numbers of the newest checkpoint, and the table without what the clock tells."""
+    """All numbers of the newest checkpoint and the best, and the table without the clock's."""
+    kept = [numbers_of(run), numbers_of(RunDirectory(run.best))]
+    return kept, rows_of(run)
+
+
+def numbers_of(run: RunDirectory) -> tuple[object, ...]:
+    """The newest checkpoint of a run or saved agent, with a sum of each array."""
     found = load_newest(run.checkpoints, run.read_config())
     assert found is not None
     sums = {
@@ -49,7 +56,7 @@ def fingerprint(run: RunDirectory) -> tuple[object, object]:
         for group, arrays in found.groups.items()
         for name, array in arrays.items()
     }
-    return (found.round, found.env_steps, sums), rows_of(run)
+    return found.round, found.env_steps, sums
 
 
 def status_of(run: RunDirectory) -> dict[str, object]:
@@ -67,6 +74,17 @@ def test_a_finished_run_is_complete(finished_run, config):
     assert rows[-1]["time/fps"] > 0
     status = status_of(finished_run)
     assert (status["state"], status["round"], status["env_steps"]) == ("finished", 4, 180)
+
+
+def test_the_best_round_is_kept_as_an_agent(finished_run):
+    rows = read_progress(finished_run.progress)
+    returns = [row["eval/mean_reward"] for row in rows]
+    best = RunDirectory(finished_run.best)
+    (kept,) = best.checkpoints.iterdir()
+    assert kept.name == f"round_{1 + int(np.argmax(returns)):06d}"
+    agent = load_agent(best.path)
+    assert agent.state.env_steps == rows[int(np.argmax(returns))]["time/total_timesteps"]
+    assert best.read_config().steps == agent.state.env_steps
 
 
 def test_a_run_in_two_parts_equals_one_in_one(finished_run, config, tmp_path):

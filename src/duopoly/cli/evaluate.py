@@ -10,7 +10,7 @@ from duopoly.cli import task_file
 from duopoly.fields import between
 from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
-from duopoly.runs.errors import as_failures
+from duopoly.runs.errors import UsageError, as_failures
 from duopoly.runs.rundir import RunDirectory
 
 
@@ -20,6 +20,8 @@ class Evaluate:
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run directory or saved agent."""
+    best: bool = False
+    """Play the policy that did best in training's own evaluations, not the newest."""
     episodes: int = between(1, 10**6, 100)
     """Episodes to play."""
     seed: int = between(0, MAX_SEED, 0)
@@ -38,6 +40,8 @@ def act(command: Evaluate) -> None:
             failed.
     """
     run = RunDirectory(command.run)
+    if command.best:
+        run = _best_of(run)
     task = task_file.task_of(run, command.task_file)
     out = command.out or run.evaluation
     atomic.check_writable(out)
@@ -52,3 +56,18 @@ def act(command: Evaluate) -> None:
     finally:
         Console().print(as_table(evaluation))
     print(f"written to {out}")
+
+
+def _best_of(run: RunDirectory) -> RunDirectory:
+    """The saved agent of a run's best round.
+
+    Raises:
+        UsageError: there is no run, or none of its rounds was evaluated.
+    """
+    run.read_config()
+    if not atomic.exists(run.best):
+        raise UsageError(
+            f"{run.path} has no {run.best.name}/: none of its rounds was evaluated, or an earlier "
+            f"version played it; evaluate it without --best"
+        )
+    return RunDirectory(run.best)

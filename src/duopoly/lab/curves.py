@@ -20,11 +20,10 @@ from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import settings_json
 from duopoly.runs.config import MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import STEPS, read_progress
+from duopoly.runs.metrics import RETURN, STEPS, read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
 
-RETURN = "eval/mean_reward"
 SUCCESS = "eval/success_rate"
 IMAGINED = "imagined/return_mean"
 

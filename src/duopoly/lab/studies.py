@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean, steps_to_reach
-from duopoly.runs.metrics import read_progress
+from duopoly.runs.metrics import RETURN, read_progress
 
 RESULTS, RUNS = Path("results"), Path("runs/studies")
 KEPT = ("settings.json", "versions.json", "progress.csv", "evaluation.json")
@@ -176,7 +176,7 @@ def print_crossing(folders: Sequence[Path], level: float) -> None:
     Published curves have a point every 10 000 steps; a finer grid is crossed earlier by chance.
     """
     curves = [read_progress(path / "progress.csv") for path in folders]
-    at = [{row["time/total_timesteps"]: row["eval/mean_reward"] for row in rows} for rows in curves]
+    at = [{row["time/total_timesteps"]: row[RETURN] for row in rows} for rows in curves]
     shared = sorted(set.intersection(*map(set, at)))
     grid = np.array([steps for steps in shared if steps == 5_000 or steps % 10_000 == 0])
     if not grid.size:

@@ -21,6 +21,7 @@ ROUND = "time/iterations"
 STEPS = "time/total_timesteps"
 ELAPSED = "time/time_elapsed"
 FPS = "time/fps"
+RETURN = "eval/mean_reward"
 
 _MAX_BYTES = 2**30
 """No table of ours comes near this size; a larger one is not read."""
@@ -43,6 +44,10 @@ class ProgressTable:
         rows = [row for row in rows if row.get(ROUND, math.inf) <= num_rounds]
         self.time_elapsed = rows[-1].get(ELAPSED, 0.0) if rows else 0.0
         """Seconds of training up to the last row, over all processes that worked on it."""
+        self.best_return, self.best_round = -math.inf, 0
+        """The highest return of an evaluation so far, and its round, the first that had it."""
+        for row in rows:
+            self._compare(row)
         if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in rows}:
             rounds = ", ".join(map(str, sorted(missing)))
             tell(f"duopoly: {path} lacks the rows of rounds {rounds}")
@@ -58,6 +63,11 @@ class ProgressTable:
         row = {tag: float(metrics.get(tag, math.nan)) for tag in self._header}
         append_synced(self._path, (text + _line(_spell(row, self._header))).encode())
         self.time_elapsed = row.get(ELAPSED, self.time_elapsed)
+        self._compare(row)
+
+    def _compare(self, row: Metrics) -> None:
+        if row.get(RETURN, math.nan) > self.best_return:
+            self.best_return, self.best_round = row[RETURN], round(row[ROUND])
 
 
 def read_progress(path: Path) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ from typing import NoReturn, final
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from duopoly.runs.metrics import ELAPSED, ROUND, STEPS, Metrics
+from duopoly.runs.metrics import ELAPSED, RETURN, ROUND, STEPS, Metrics
 
 
 @final
@@ -20,7 +20,7 @@ class Console(RichConsole):
 
 
 FIGURES = (
-    ("return", "eval/mean_reward", "{:9.1f}"),
+    ("return", RETURN, "{:9.1f}"),
     ("success", "eval/success_rate", "{:4.0%}"),
     ("imagined", "imagined/return_mean", "{:9.1f}"),
     ("model error", "model/train_loss", "{:8.2g}"),

@@ -61,6 +61,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """Saved agent of the round that did best in its own evaluation."""
+        return self.path / "best"
+
+    @property
     def curve(self) -> Path:
         """Learning curve."""
         return self.path / "curve.png"
@@ -118,7 +123,7 @@ class RunDirectory:
         Raises:
             DamageError: naming it.
         """
-        folders = self.checkpoints, self.diagnosis, self.export
+        folders = self.checkpoints, self.best, self.diagnosis, self.export
         files = (
             *(self.settings, self.spaces, self.command, self.versions, self.progress, self.curve),
             *(self.status, self.evaluation, self.video, self.lock),

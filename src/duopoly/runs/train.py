@@ -1,7 +1,8 @@
 """Plays a game and keeps what it yields: metrics, checkpoints, status.
 
 The order within a round makes a kill at any point harmless: first the row of ``progress.csv``,
-then the checkpoint. Whatever rows a checkpoint does not know are cut off when the run resumes.
+then the checkpoint, then the best agent so far. Whatever rows a checkpoint does not know are cut
+off when the run resumes.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 from duopoly.game.play import Round, play
 from duopoly.game.state import GameState, start
-from duopoly.runs import checkpoint, snapshot, spaces
+from duopoly.runs import checkpoint, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
@@ -45,6 +46,9 @@ def train(
     remove_leftovers(run.checkpoints)
     status.running(state.round, state.env_steps)
     table = ProgressTable(run.progress, num_rounds=state.round)
+    best = RunDirectory(run.best)
+    if 0 < state.round == table.best_round and not saved.holds(best, state.round):
+        saved.save(best, snapshot.snapshot(state), config, task)  # a kill came between
     title = f"{config.algorithm} {config.task} seed {config.seed}"
     begin = time.monotonic() - table.time_elapsed
     with (
@@ -59,6 +63,8 @@ def train(
             with held():
                 table.append(metrics)
                 checkpoint.save(run.checkpoints, kept, config)
+                if table.best_round == kept.round:
+                    saved.save(best, kept, config, task)
                 status.running(round_.state.round, env_steps)
                 events.write(metrics, env_steps, time.time())
             tell(metrics)

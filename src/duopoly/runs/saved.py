@@ -1,0 +1,28 @@
+"""An agent as a directory: its settings, its spaces, and one checkpoint with all it has learned."""
+
+import dataclasses
+
+from duopoly.runs import atomic, checkpoint, spaces
+from duopoly.runs.checkpoint import Checkpoint
+from duopoly.runs.config import RunConfig
+from duopoly.runs.rundir import RunDirectory
+from duopoly.world.task import Task
+
+
+def save(target: RunDirectory, kept: Checkpoint, config: RunConfig, task: Task) -> None:
+    """Writes the directory; what was saved there before is replaced.
+
+    Raises:
+        DamageError: it cannot be written; what was there is as it was.
+    """
+    config = dataclasses.replace(config, steps=kept.env_steps)
+    folder = f"{target.checkpoints.name}/{checkpoint.name_of(kept.round)}"
+    files = {f"{folder}/{name}": data for name, data in checkpoint.encode(kept, config).items()}
+    files[target.settings.name] = atomic.dump_json(config.to_dict())
+    files[target.spaces.name] = spaces.encode(task)
+    atomic.write_directory(target.path, files)
+
+
+def holds(target: RunDirectory, round_: int) -> bool:
+    """Whether the agent of that round is saved there."""
+    return atomic.exists(target.checkpoints / checkpoint.name_of(round_))
