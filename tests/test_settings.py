@@ -41,6 +41,7 @@ RECORDS = [
         (ModelSettings, {"learning_rate": float("nan")}, "learning_rate = nan: must be in"),
         (ModelSettings, {"window": 10, "capacity": 5}, "window = 10: must be at most capacity"),
         (ModelSettings, {"min_log_std": 0.5}, "min_log_std = 0.5: must be below max_log_std = 0.5"),
+        (ModelSettings, {"noise_share": 0.5}, "with loss = 'squared' no spread is predicted"),
         (ModelSettings, {"holdout": 0.95}, "holdout = 0.95: must be in"),
         (ModelSettings, {"patience": 0}, "patience = 0: must be at least 1"),
         (ModelSettings, {"patience": 2**31}, "patience = .*: must be at most 2,147,483,647"),

@@ -98,6 +98,8 @@ class ModelSettings(Checked):
     """Floor of the logarithm of that spread, in standard deviations of the data's changes."""
     max_log_std: float = between(-20.0, 5.0, 0.5)
     """Ceiling of that logarithm."""
+    noise_share: float = between(0.0, 1.0, 1.0)
+    """Share of that spread with which imagination draws what comes next."""
     holdout: float = between(0.0, 0.9, 0.0)
     """Share of the data held out of the fits, to tell when to stop one; 0: never stop early."""
     patience: int = at_least(1, 5)
@@ -118,6 +120,11 @@ class ModelSettings(Checked):
         if self.min_log_std >= self.max_log_std:
             raise SettingsError(
                 f"min_log_std = {self.min_log_std}: must be below max_log_std = {self.max_log_std}"
+            )
+        if self.noise_share != 1.0 and self.loss == "squared":
+            raise SettingsError(
+                f"noise_share = {self.noise_share}: with loss = 'squared' no spread is predicted; "
+                f"use 'noise_level' or 'likelihood'"
             )
         if self.window > self.capacity:
             raise SettingsError(

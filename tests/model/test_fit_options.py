@@ -125,3 +125,6 @@ def test_a_noise_level_is_that_of_every_output() -> None:
     obs, action = jnp.zeros((2, 2_000, 2)), jnp.zeros((2, 2_000, 1))
     spread = predict(ensemble, obs, action, KEY).std(axis=1)
     np.testing.assert_allclose(spread, level[:, 0], rtol=0.1)
+    quieter = dataclasses.replace(ensemble, noise_share=0.25)
+    spread = predict(quieter, obs, action, KEY).std(axis=1)
+    np.testing.assert_allclose(spread, 0.25 * level[:, 0], rtol=0.1)

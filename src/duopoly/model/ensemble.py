@@ -39,6 +39,8 @@ class Ensemble(eqx.Module):
     """Observation components the networks predict; the others are known or computed."""
     bounds: Bounds = eqx.field(static=True, default=None)
     """Of the predicted log standard deviation, in normalised units; None: none is predicted."""
+    noise_share: float = eqx.field(static=True, default=1.0)
+    """Share of the predicted standard deviation that a draw has."""
     outcomes: RewardTerminationNets | None = None
     """What the members learn beside the next observation; None: nothing, the rest is known."""
 
@@ -76,6 +78,7 @@ def init_ensemble(
         high=jnp.full(len(learned), jnp.inf, jnp.float32),
         learned=learned,
         bounds=None if is_squared else (settings.min_log_std, settings.max_log_std),
+        noise_share=settings.noise_share,
         outcomes=init_outcomes(key_outcomes, obs_dim, action_dim, settings, outputs),
     )
 
@@ -107,7 +110,8 @@ def predict(
         prediction = gaussian(member(features(ensemble, obs, action)), ensemble.bounds)
         change = prediction.mean
         if noise is not None and prediction.log_std is not None:
-            change = change + jnp.exp(prediction.log_std) * noise
+            std = ensemble.noise_share * jnp.exp(prediction.log_std)
+            change = change + std * noise
         change = ensemble.targets.invert(change)
         value = jnp.clip(obs[learned] + change, ensemble.low, ensemble.high)
         return obs.at[learned].set(value)
