@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
+import threading
 import typing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from duopoly.game.known import known_functions
 from duopoly.model import fit, imagine
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import ROLL_OUT_READS, Starts
+from duopoly.narrow import _narrowed as narrowed
 from duopoly.narrow import narrow
 from duopoly.policy.actor_critic import player as actor_critic_player
 from duopoly.policy.actor_critic.player import SAC, SVG
@@ -271,3 +274,17 @@ def test_narrow_settings_are_equal_where_what_is_read_is() -> None:
     assert narrow(one, ("discount",)) == narrow(other, ("discount",))
     assert hash(narrow(one, ("discount",))) == hash(narrow(other, ("discount",)))
     assert narrow(one, ("hidden",)) != narrow(other, ("hidden",))
+
+
+def test_threads_that_ask_at_once_get_equal_settings():
+    """Each has just found that the class is not there yet."""
+    narrowed.cache_clear()
+    barrier = threading.Barrier(8)
+
+    def ask(_: int) -> Settings:
+        barrier.wait()
+        return narrow(SETTINGS, ("policy.discount", "model.window"))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert len(set(found)) == 1

@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
-from typing import Any, TypeVar
+import threading
+from typing import Any, Final, TypeVar
 
 from duopoly.settings import SettingsError
 
 _AnySettings = TypeVar("_AnySettings")
+
+_LOCK: Final = threading.Lock()
+"""Two threads that ask for the same class at once must not get one each: they would be unequal."""
 
 
 def narrow(settings: _AnySettings, names: tuple[str, ...]) -> _AnySettings:
@@ -28,7 +32,9 @@ def narrow(settings: _AnySettings, names: tuple[str, ...]) -> _AnySettings:
     for name in names:
         head, _, rest = name.partition(".")
         inner.setdefault(head, []).append(rest)
-    found = object.__new__(_narrowed(type(settings), tuple(sorted(inner))))
+    with _LOCK:
+        kind = _narrowed(type(settings), tuple(sorted(inner)))
+    found = object.__new__(kind)
     for head, rests in inner.items():
         value: Any = getattr(settings, head)
         if "" not in rests:

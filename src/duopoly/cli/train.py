@@ -1,6 +1,7 @@
 """``duopoly train``: a run from its first step, or its newest checkpoint, to its end."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from duopoly.presets import preset
 from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError, as_failures, tell
-from duopoly.runs.launch import train_in
+from duopoly.runs.launch import train_in, train_side_by_side
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import Settings
@@ -25,6 +26,11 @@ from duopoly.world.tasks.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
+
+MAX_SEEDS = 1_000
+"""Of one span."""
+
+_SPAN = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 
 DEFAULTS = preset("", "pal")
 """What a task without a preset of its own starts from."""
@@ -49,6 +55,8 @@ class Train:
     """Real environment steps in all, each action repeat included."""
     seed: int = between(0, MAX_SEED, 0)
     """Seed of everything random."""
+    seeds: str | None = None
+    """Several seeds instead, such as 0-9 or 0,2,5: side by side, a run directory each."""
     out: Path = Path("runs")
     """Directory under which <task>/<algorithm>/seed_<k> is made."""
     resume: bool = False
@@ -73,6 +81,10 @@ def complete(typed: Typed) -> tuple[Train, Train]:
     changes = _changes(task, typed.flags)
     default = _default(task, typed.flags, changes)
     command = build(default, typed.flags)
+    if command.seeds is not None:
+        if "seed" in typed.flags:
+            raise UsageError("--seed and --seeds: give one of them")
+        read_seeds(command.seeds)
     schedule = SCHEDULES[command.algorithm]
     check_players(schedule, command.settings)
     check_memory(command.settings, schedule)
@@ -89,27 +101,53 @@ def act(command: Train) -> None:
         UsageError: the run cannot begin; a `FailureError` if the game broke down.
         Stopped: a signal asked for it.
     """
-    config = RunConfig(
-        command.task,
-        command.algorithm,
-        command.seed,
-        command.steps,
-        command.settings,
-        tuple(map(read_change, command.perturb)),
-    )
-    run = run_directory(command.out, command.task, command.algorithm, command.seed)
+    seeds = (command.seed,) if command.seeds is None else read_seeds(command.seeds)
+    runs = [_run(command, seed) for seed in seeds]
     task = _sound_task(command.task_file) if command.task_file else None
-    if task or is_registered(command.task) or config.settings.collection.action_repeat:
-        _check_playable(task or get_task(command.task), config.settings)
-    train_in(run, config, resume=command.resume, task=task)
-    _draw_curve(run)
-    for name, path in {
-        "curve": run.curve,
-        "metrics": run.progress,
-        "checkpoints": run.checkpoints,
-    }.items():
-        if path.exists():
-            print(f"{name:11s} {path}")
+    if task or is_registered(command.task) or command.settings.collection.action_repeat:
+        _check_playable(task or get_task(command.task), command.settings)
+    if command.seeds is None:
+        train_in(*runs[0], resume=command.resume, task=task)
+    else:
+        train_side_by_side(runs, resume=command.resume, task=task)
+    for run, _ in runs:
+        _draw_curve(run)
+        for name, path in {
+            "curve": run.curve,
+            "metrics": run.progress,
+            "checkpoints": run.checkpoints,
+        }.items():
+            if path.exists():
+                print(f"{name:11s} {path}")
+
+
+def _run(command: Train, seed: int) -> tuple[RunDirectory, RunConfig]:
+    changes = tuple(map(read_change, command.perturb))
+    config = RunConfig(
+        command.task, command.algorithm, seed, command.steps, command.settings, changes
+    )
+    return run_directory(command.out, command.task, command.algorithm, seed), config
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as typed: numbers and spans of them, between commas.
+
+    Raises:
+        UsageError: it makes no sense, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = _SPAN.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= MAX_SEED or last - first >= MAX_SEEDS:
+            raise UsageError(
+                f"--seeds {text}: {part.strip() or 'nothing'!r} is no seed and no span of at most "
+                f"{MAX_SEEDS} of them; write 0-9 or 0,2,5"
+            )
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text}: names a seed twice")
+    return tuple(seeds)
 
 
 def _task(typed: Typed) -> tuple[str, int]:
@@ -160,6 +198,8 @@ def _default(task: str, given: Mapping[str, Any], changes: tuple[Change, ...]) -
 
 def _run_of(task: str, given: Mapping[str, Any]) -> RunDirectory:
     algorithm, seed = given.get("algorithm", Train.algorithm), given.get("seed", Train.seed)
+    if given.get("seeds") is not None:
+        seed = read_seeds(given["seeds"])[0]
     return run_directory(given.get("out", Train.out), task, algorithm, seed)
 
 

@@ -5,11 +5,11 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import ROLL_OUT_READS, Act, Dynamics, Starts, roll_out
 from duopoly.narrow import narrow
 from duopoly.policy.player import Opponent, PlayerError, PolicyPlayer, State
@@ -29,7 +29,7 @@ def imagine_policy(
     return _roll_out(key, act, dynamics, starts, narrow(imagination, ROLL_OUT_READS))
 
 
-@eqx.filter_jit
+@kernel()
 def _roll_out(
     key: Key[Array, ""],
     act: Act,

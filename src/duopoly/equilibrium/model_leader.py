@@ -10,7 +10,6 @@ gradient on real data whose reward is each sample's loss, the term is ∂_M ⟨�
 
 from typing import Final, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -26,6 +25,7 @@ from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_grad
 from duopoly.equilibrium.policy_leader import LeaderInfo, sample_losses
 from duopoly.equilibrium.response import READS as RESPONSE_READS
 from duopoly.equilibrium.response import leader_term
+from duopoly.lockstep import kernel
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
@@ -65,7 +65,7 @@ def model_term(
     return _model_term(key, player, world, starts, on_policy, narrow(settings, reads))
 
 
-@eqx.filter_jit
+@kernel()
 def _model_term(
     key: Key[Array, ""],
     player: PolicyState,
@@ -134,7 +134,7 @@ class Norms(NamedTuple):
     whole: Float[Array, ""]
 
 
-@eqx.filter_jit
+@kernel()
 def norms_of_gradient(term: MLP, ensemble: Ensemble, data: Transitions) -> Norms:
     """Returns ‖term‖, ‖∇_M ℓ‖ and ‖∇_M ℓ + term‖ at the model as it is."""
 

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from duopoly.equilibrium.baseline import NUM_FOLDS, baseline, folds, returns_to_go
+from duopoly.lockstep import kernel
 from duopoly.policy.gaussian import GaussianPolicy
 from duopoly.policy.gradient.step import flatten_policy
 from duopoly.policy.gradient.surrogate import Samples, log_probs, surrogate
@@ -92,7 +92,7 @@ def fold_cosine(
     return between / (num_told * (num_told - 1))
 
 
-@eqx.filter_jit
+@kernel()
 def effective_sample_size(on_policy: OnPolicyData, policy: GaussianPolicy) -> Float[Array, ""]:
     """Returns (Σ w)² / (N Σ w²), w = π/π_old: the share of the data that is left for ``policy``."""
     data = on_policy.data

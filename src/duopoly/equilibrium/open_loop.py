@@ -1,10 +1,10 @@
 """How fast the model's predictions drift away from what really happened."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import Dynamics
 from duopoly.types import Transitions
 
@@ -39,7 +39,7 @@ def replay(
     return jnp.moveaxis(predicted, 0, 2)
 
 
-@eqx.filter_jit
+@kernel()
 def open_loop_error(
     key: Key[Array, ""],
     dynamics: Dynamics,

@@ -12,7 +12,6 @@ move the model in the direction that raises J.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -28,6 +27,7 @@ from duopoly.equilibrium.model_gradient import (
 from duopoly.equilibrium.on_policy import OnPolicyData, fold_cosine, policy_gradient_samples
 from duopoly.equilibrium.response import READS as RESPONSE_READS
 from duopoly.equilibrium.response import leader_term
+from duopoly.lockstep import kernel
 from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
@@ -77,7 +77,7 @@ def policy_term(
     return _policy_term(key, player, world, starts, on_policy, narrow(settings, reads))
 
 
-@eqx.filter_jit
+@kernel()
 def _policy_term(
     key: Key[Array, ""],
     player: PolicyState,

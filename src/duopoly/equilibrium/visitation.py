@@ -5,11 +5,11 @@ that of the policy that plays. The transfer term of Theorem 1 (Eq. 5) is the opt
 nobody can sample.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from duopoly.lockstep import kernel
 from duopoly.networks import Normaliser
 from duopoly.types import Rollouts, Transitions, clip_action
 
@@ -37,7 +37,7 @@ def maximum_mean_discrepancy(x: Float[Array, "N d"], y: Float[Array, "N d"]) -> 
     return jnp.sqrt(jnp.maximum(within - 2.0 * mean(kernel[:num, num:]), 0.0))
 
 
-@eqx.filter_jit
+@kernel()
 def visitation_distance(
     key: Key[Array, ""],
     real: Transitions,

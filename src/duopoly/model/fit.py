@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.ensemble import Ensemble, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
 from duopoly.model.objective import (
@@ -102,7 +103,7 @@ def fit_model(
     return _fit(key, state, data, narrow(settings, READS), num_epochs, penalty, most)
 
 
-@eqx.filter_jit
+@kernel()
 def _fit(
     key: Key[Array, ""],
     state: ModelState,
@@ -146,7 +147,7 @@ def _fit(
     return ModelState(with_networks(ensemble, members), state.num_fits + 1), info
 
 
-@eqx.filter_jit
+@kernel()
 def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"]:
     """Evaluates ℓ(M, µ) of every member's mean on the data, in units of the targets' variance.
 

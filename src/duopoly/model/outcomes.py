@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from duopoly.lockstep import kernel
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
 from duopoly.types import Transitions, clip_action
@@ -134,7 +135,7 @@ def outcome_losses(
     return of_reward if learned.reward else nothing, of_end if learned.termination else nothing
 
 
-@eqx.filter_jit
+@kernel()
 def outcome_error(outcomes: RewardTerminationNets, data: Transitions) -> OutcomeError:
     """Evaluates every member on the data."""
     targets = outcome_targets(outcomes, data)

@@ -4,6 +4,8 @@ No JAX here: a directory that is not free is refused in no time, and from the fi
 status says what becomes of the run.
 """
 
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from duopoly.runs import provenance
@@ -11,7 +13,7 @@ from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import as_failures
 from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked
 from duopoly.runs.signals import stoppable
-from duopoly.runs.status import status_of
+from duopoly.runs.status import RunStatus, status_of
 
 if TYPE_CHECKING:
     from duopoly.game.state import GameState
@@ -42,6 +44,45 @@ def train_in(
 
             with as_failures():
                 train(run, config, status, task, state)
+
+
+def train_side_by_side(
+    runs: Sequence[tuple[RunDirectory, RunConfig]], *, resume: bool, task: "Task | None" = None
+) -> None:
+    """`train_in` of several runs that differ in their seeds, as one program for all of them.
+
+    Each equals its run alone but for rounding, and can be continued alone or beside others. Where
+    one of them cannot begin, none does. One that breaks down does not stop the others.
+
+    Raises:
+        UsageError: a directory is not free; a `FailureError` if a game broke down.
+        Stopped: a signal asked for it.
+    """
+    with contextlib.ExitStack() as stack:
+        for run, _ in runs:
+            stack.enter_context(locked(run))
+        begun = [is_begun(*one, resume=resume) for one in runs]
+        with stoppable(lambda _: None):
+            states = [
+                _found(*one, task) if has_begun else None
+                for one, has_begun in zip(runs, begun, strict=True)
+            ]
+        for one in runs:
+            claim(*one)
+        statuses = [RunStatus(run) for run, _ in runs]
+
+        def give_up(name: str) -> None:
+            for status in statuses:
+                status.end("stopped", f"{name} during a long call")
+
+        with stoppable(give_up):
+            from duopoly.runs.side_by_side import train_all
+
+            for run, _ in runs:
+                provenance.record(run)
+            train_all(
+                [(*one, status) for one, status in zip(runs, statuses, strict=True)], task, states
+            )
 
 
 def _found(run: RunDirectory, config: RunConfig, task: "Task | None") -> "GameState":

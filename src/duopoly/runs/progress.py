@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn, final
 
 from rich.console import Console as RichConsole
@@ -50,7 +50,41 @@ def live_progress(
     title: str, first_step: int, num_env_steps: int, console: RichConsole
 ) -> Iterator[Callable[[Metrics], None]]:
     """Yields a function to be told each round's metrics. No bar where there is no terminal."""
-    bar = Progress(
+    with _bar(console) as bar:
+        task = bar.add_task(title, total=num_env_steps, completed=first_step)
+
+        def tell(metrics: Metrics) -> None:
+            console.print(describe(metrics), highlight=False, soft_wrap=True)
+            bar.update(task, completed=metrics[STEPS])
+
+        yield tell
+
+
+@contextlib.contextmanager
+def live_progress_of_many(
+    title: str, first_steps: Mapping[int, int], num_env_steps: int, console: RichConsole
+) -> Iterator[Callable[[int, Metrics], None]]:
+    """`live_progress` of several seeds that play side by side, by the steps each began with.
+
+    The bar goes over the steps of all. Threads may tell at the same time.
+    """
+    with _bar(console) as bar:
+        total = num_env_steps * len(first_steps)
+        steps: dict[int, float] = dict(first_steps)
+        task = bar.add_task(title, total=total, completed=sum(first_steps.values()))
+        width = max(len(str(seed)) for seed in steps)
+
+        def tell(seed: int, metrics: Metrics) -> None:
+            line = f"seed {seed:{width}d}   {describe(metrics)}"
+            console.print(line, highlight=False, soft_wrap=True)
+            steps[seed] = metrics[STEPS]
+            bar.update(task, completed=sum(steps.values()))
+
+        yield tell
+
+
+def _bar(console: RichConsole) -> Progress:
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
@@ -62,11 +96,3 @@ def live_progress(
         speed_estimate_period=600,
         expand=True,
     )
-    with bar:
-        task = bar.add_task(title, total=num_env_steps, completed=first_step)
-
-        def tell(metrics: Metrics) -> None:
-            console.print(describe(metrics), highlight=False, soft_wrap=True)
-            bar.update(task, completed=metrics[STEPS])
-
-        yield tell

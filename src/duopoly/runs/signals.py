@@ -60,9 +60,12 @@ _held: list[int] | None = None
 def held() -> Iterator[None]:
     """Within this context, which must be short, nothing is stopped; at its end what is due is.
 
-    For what belongs together on the disk.
+    For what belongs together on the disk. Only the main thread is ever stopped so.
     """
     global _held
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _held = []
     try:
         yield

@@ -46,20 +46,26 @@ def status_of(run: RunDirectory) -> Iterator[RunStatus]:
         Stopped: a signal asked for it.
     """
     status = RunStatus(run)
-    with stoppable(lambda name: status.end("stopped", f"{name} during a long call")):
-        try:
-            status.running()
-            yield status
-            status.end("finished")
-        except Stopped as stop:
-            status.end("stopped", stop.signal_name)
-            raise
-        except UsageError as error:
-            status.end("failed", str(error), is_told=not isinstance(error, DamageError))
-            raise
-        except BrokenPipeError:
-            status.end("stopped", "nobody reads the output any more")
-            raise
-        except BaseException as error:
-            status.end("failed", f"{type(error).__name__}: {error}")
-            raise
+    with stoppable(lambda name: status.end("stopped", f"{name} during a long call")), told(status):
+        yield status
+
+
+@contextlib.contextmanager
+def told(status: RunStatus) -> Iterator[None]:
+    """Writes that a claimed run is running, and how it ends, whatever ends it."""
+    try:
+        status.running()
+        yield
+        status.end("finished")
+    except Stopped as stop:
+        status.end("stopped", stop.signal_name)
+        raise
+    except UsageError as error:
+        status.end("failed", str(error), is_told=not isinstance(error, DamageError))
+        raise
+    except BrokenPipeError:
+        status.end("stopped", "nobody reads the output any more")
+        raise
+    except BaseException as error:
+        status.end("failed", f"{type(error).__name__}: {error}")
+        raise

@@ -7,10 +7,12 @@ off when the run resumes.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from duopoly.game.play import Round, play
 from duopoly.game.state import GameState, start
+from duopoly.lockstep import meet
 from duopoly.runs import checkpoint, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
@@ -24,6 +26,9 @@ from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 from duopoly.world.watch import watched
 
+Progress = AbstractContextManager[Callable[[Metrics], None]]
+"""What is told each round's metrics."""
+
 
 def train(
     run: RunDirectory,
@@ -31,11 +36,13 @@ def train(
     status: RunStatus,
     task: Task | None = None,
     state: GameState | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
-    `resume_state`. Whatever ends it early, the last finished round is on disk.
+    `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress`` is
+    told each round; by default a line in the terminal is.
 
     Raises:
         DamageError: the disk takes no more.
@@ -53,7 +60,7 @@ def train(
     begin = time.monotonic() - table.time_elapsed
     with (
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
-        live_progress(title, state.env_steps, config.steps, Console()) as tell,
+        progress or live_progress(title, state.env_steps, config.steps, Console()) as tell,
         watched(),
     ):
         for round_ in _rounds(config, task, state):
@@ -89,12 +96,16 @@ def resume_state(run: RunDirectory, config: RunConfig, task: Task | None = None)
 
 
 def _rounds(config: RunConfig, task: Task, state: GameState) -> Iterator[Round]:
-    return play(
+    """Plays round after round, each beside those of other seeds where there are any."""
+    schedule = SCHEDULES[config.algorithm]
+    for round_ in play(
         task,
         config.settings,
-        SCHEDULES[config.algorithm],
+        schedule,
         config.seed,
         num_env_steps=config.steps,
         state=state,
         changes=config.perturb,
-    )
+    ):
+        yield round_
+        meet()

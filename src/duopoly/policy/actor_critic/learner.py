@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import Dynamics
 from duopoly.networks import MLP, rebase
 from duopoly.policy.actor_critic.actor import Actor, draw, init_actor, kl_divergence
@@ -148,7 +149,7 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
     )
 
 
-@jax.jit
+@kernel()
 def renew_inputs(state: ActorCriticState, seen: Transitions) -> ActorCriticState:
     """Returns the same actor and critics, with inputs normalised by newer data."""
     old = state.actor.inputs

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import Dynamics, Shuffled
 from duopoly.narrow import narrow
 from duopoly.networks import Normaliser, falling
@@ -243,7 +244,7 @@ def _experience(
     return Experience(world, pool, data, state.actor if is_tethered else None)
 
 
-@eqx.filter_jit
+@kernel("counts", "progress")
 def _advance(
     key: Key[Array, ""],
     course: Course,
@@ -282,7 +283,7 @@ def _advance(
     return course._replace(pool=refill(key_refill, course.pool, slot, act, world, data, options))
 
 
-@eqx.filter_jit
+@kernel()
 def _fill(
     key: Key[Array, ""],
     state: ActorCriticState,
@@ -293,7 +294,7 @@ def _fill(
     return fill(key, act_by(state.actor), world, data, settings.policy.actor_critic)
 
 
-@eqx.filter_jit
+@kernel()
 def _judged_states(
     key: Key[Array, ""], pool: Pool | None, data: Transitions
 ) -> Float[Array, "M obs"]:
@@ -302,7 +303,7 @@ def _judged_states(
     return steps.obs
 
 
-@eqx.filter_jit
+@kernel()
 def _objective(
     key: Key[Array, ""],
     experience: Experience,
@@ -320,12 +321,12 @@ def _is_still(objectives: Sequence[Float[Array, ""]], tolerance: float) -> bool:
     return now - before < tolerance * abs(before)
 
 
-@eqx.filter_jit
+@kernel()
 def _divergence(first: Actor, last: Actor, obs: Float[Array, "M obs"]) -> Float[Array, ""]:
     return kl_divergence(first, last, obs)
 
 
-@eqx.filter_jit
+@kernel()
 def _judge(
     key: Key[Array, ""],
     state: ActorCriticState,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import ROLL_OUT_READS, Dynamics, Starts, roll_out
 from duopoly.networks import NEGLIGIBLE, random_batches, rebase
 from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
@@ -98,7 +99,7 @@ def fix_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     return eqx.tree_at(lambda s: s.policy, state, with_inputs_of(state.policy, seen))
 
 
-@jax.jit
+@kernel()
 def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     """Returns the same policy and value function, with inputs normalised by newer data.
 
@@ -121,7 +122,7 @@ def renew_inputs(state: PolicyState, seen: Transitions) -> PolicyState:
     )
 
 
-@eqx.filter_jit
+@kernel()
 def improve_policy(
     key: Key[Array, ""],
     state: PolicyState,

@@ -11,12 +11,12 @@ they earn (Williams et al., 2017). What is left of a plan starts the search for 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from duopoly.lockstep import kernel
 from duopoly.model.imagine import Dynamics
 from duopoly.networks import NEGLIGIBLE
 from duopoly.policy.returns import tail_weights
@@ -55,7 +55,7 @@ def empty_plan(action_dim: int, settings: PlannerSettings) -> Float[Array, "T ac
     return jnp.zeros((settings.horizon, action_dim))
 
 
-@eqx.filter_jit
+@kernel()
 def plan(
     key: Key[Array, ""],
     dynamics: Dynamics,
