@@ -22,14 +22,14 @@ from jaxtyping import Float
 
 from duopoly import schedule as schedules
 from duopoly.game.moves import controller_of
-from duopoly.game.play import Round, play
+from duopoly.game.play import PhaseFn, Round, play
 from duopoly.game.state import Game, GameState, start
 from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
 from duopoly.runs import atomic, checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.progress import Console, live_progress
+from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.train import clocked
 from duopoly.schedule import SCHEDULES, Schedule, check_players
@@ -128,11 +128,11 @@ class Agent:
             self._counted_from = self.state.env_steps
         begin, first_step = time.monotonic(), self.state.env_steps
         goal = first_step + int(total_timesteps)
-        with self._progress(goal, shown=progress_bar) as tell:
-            for round_ in self._play(goal):
+        with self._progress(goal, shown=progress_bar) as live:
+            for round_ in self._play(goal, live.phase):
                 self.state = round_.state
                 elapsed = time.monotonic() - begin
-                tell(clocked(round_, elapsed, self.state.env_steps - first_step))
+                live.tell(clocked(round_, elapsed, self.state.env_steps - first_step))
                 if callback is not None and callback(round_) is False:
                     break
         return self
@@ -191,7 +191,7 @@ class Agent:
             self.task.name, self.schedule.name, self.seed, steps, self.settings, self.perturb
         )
 
-    def _play(self, num_env_steps: int):
+    def _play(self, num_env_steps: int, on_phase: PhaseFn):
         return play(
             self.task,
             self.settings,
@@ -200,11 +200,12 @@ class Agent:
             num_env_steps=num_env_steps,
             state=self.state,
             changes=self.perturb,
+            on_phase=on_phase,
         )
 
     def _progress(self, goal: int, *, shown: bool):
         if not shown:
-            return contextlib.nullcontext(lambda _metrics: None)
+            return contextlib.nullcontext(Live(lambda _metrics: None, lambda _name: None))
         title = f"{self.schedule.name} {self.task.name} seed {self.seed}"
         return live_progress(title, self.state.env_steps, goal, Console())
 

@@ -296,3 +296,11 @@ def test_recent_starts_are_of_the_latest_collections() -> None:
         recent = start_states(Game(POINT, settings, SEED), state).recent
         assert int(recent.num_valid) == 60 * num_rounds
         np.testing.assert_array_equal(recent.obs[: 60 * num_rounds], obs[-60 * num_rounds :])
+
+
+def test_what_is_done_next_is_told():
+    phases = []
+    list(play(POINT, TINY, PAL, SEED, num_env_steps=200, on_phase=phases.append))
+    rounds = ["collecting", "fitting the model", "improving", "evaluating"]
+    assert phases == rounds * (len(phases) // 4)
+    assert phases

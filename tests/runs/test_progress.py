@@ -5,7 +5,7 @@ import math
 
 from rich.console import Console
 
-from duopoly.runs.progress import describe, live_progress
+from duopoly.runs.progress import describe, live_progress, live_progress_of_many
 
 METRICS = {
     "time/iterations": 3,
@@ -36,16 +36,37 @@ def test_many_refused_steps_are_told():
 
 def test_without_a_terminal_a_line_per_round():
     out = io.StringIO()
-    with live_progress("pal", 0, 10_000, Console(file=out)) as tell:
-        tell(METRICS)
-        tell(METRICS)
+    with live_progress("pal", 0, 10_000, Console(file=out)) as live:
+        live.tell(METRICS)
+        live.phase("improving")
+        live.tell(METRICS)
     assert out.getvalue() == 2 * (describe(METRICS) + "\n")
 
 
 def test_in_a_terminal_a_bar_below():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)
-    with live_progress("pal Hopper-v5", 0, 10_000, console) as tell:
-        tell(METRICS)
+    with live_progress("pal Hopper-v5", 0, 10_000, console) as live:
+        live.tell(METRICS)
     assert describe(METRICS) in out.getvalue()
     assert "8,000 of 10,000 steps" in out.getvalue()
+
+
+def test_in_a_terminal_of_80_columns_the_bar_says_what_is_done():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    with live_progress("pal Hopper-v5 seed 0", 0, 50_000, console) as live:
+        live.phase("fitting the model")
+    shown = out.getvalue()
+    assert "pal Hopper-v5 seed 0: starting" in shown
+    assert "pal Hopper-v5 seed 0: fitting the model" in shown
+    assert "0 of 50,000 steps" in shown
+
+
+def test_several_seeds_have_lines_of_their_own_and_one_bar():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with live_progress_of_many("pal", {3: 0, 12: 8_000}, 10_000, console) as live:
+        live(3).tell(METRICS)
+    assert f"seed  3   {describe(METRICS)}" in out.getvalue()
+    assert "16,000 of 20,000 steps" in out.getvalue()

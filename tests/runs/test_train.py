@@ -169,9 +169,9 @@ def torn(reaper: Reaper, append):
     return appended
 
 
-def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes):
+def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes, on_phase):
     """Rounds of 20 steps that move every number at random, by (seed, round) as the game does."""
-    del task, settings, schedule, changes
+    del task, settings, schedule, changes, on_phase
     while state.env_steps < num_env_steps:
         rng = np.random.default_rng((seed, state.round))
         moved = jax.tree.map(

@@ -8,7 +8,8 @@ Its algorithms are one game played in different orders, so each of them is a val
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import jax
 
@@ -29,6 +30,14 @@ from duopoly.world.changing import World
 from duopoly.world.perturb import Change
 from duopoly.world.task import Task
 
+PhaseFn = Callable[[str], None]
+
+_PHASES: Final = {
+    Move.COLLECT: "collecting",
+    Move.FIT: "fitting the model",
+    Move.IMPROVE: "improving",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Round:
@@ -47,6 +56,7 @@ def play(
     num_env_steps: int,
     state: GameState | None = None,
     changes: Sequence[Change] = (),
+    on_phase: PhaseFn = lambda _: None,
 ) -> Iterator[Round]:
     """Plays round after round until the real world was stepped ``num_env_steps`` times.
 
@@ -54,7 +64,7 @@ def play(
     the world of the moment it begins, and a round is judged in that of its end.
 
     Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
-    bit by bit, to one that never stopped.
+    bit by bit, to one that never stopped. ``on_phase`` is told what is done next within a round.
 
     Raises:
         SettingsError: the settings' policy player cannot play by the schedule.
@@ -70,12 +80,17 @@ def play(
     state = start(task, settings, seed) if state is None else state
     with contextlib.closing(World(task, changes)) as world:
         while num_env_steps - state.env_steps >= task.action_repeat:
-            state, metrics = play_round(game, schedule, world, state, num_env_steps)
+            state, metrics = play_round(game, schedule, world, state, num_env_steps, on_phase)
             yield Round(state, metrics)
 
 
 def play_round(
-    game: Game, schedule: Schedule, world: World, state: GameState, num_env_steps: int
+    game: Game,
+    schedule: Schedule,
+    world: World,
+    state: GameState,
+    num_env_steps: int,
+    on_phase: PhaseFn,
 ) -> tuple[GameState, Metrics]:
     """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
@@ -85,6 +100,7 @@ def play_round(
         before = state.players
         for move in stage:
             begin = time.perf_counter()
+            on_phase(_PHASES[move])
             match move:
                 case Move.COLLECT:
                     state, seen = collect(game, world, before, state, num_env_steps)
@@ -98,6 +114,7 @@ def play_round(
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
             if move is Move.COLLECT:
                 metrics |= measure_model_error(key_error, game, before, state)
+    on_phase("evaluating")
     metrics |= evaluate_policy(game, world.after(state.env_steps), state)
     metrics |= measure_policy_gap(key_gap, game, state)
     metrics |= {

@@ -1,9 +1,10 @@
 """Live progress in the terminal: a line per round, and below them a bar over environment steps."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import NoReturn, final
+from typing import NamedTuple, NoReturn, final
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -45,25 +46,35 @@ def describe(metrics: Metrics) -> str:
     return "   ".join([*parts, f"{minutes:3d}:{seconds:02d}"])
 
 
+class Live(NamedTuple):
+    """What is told while a run goes on."""
+
+    tell: Callable[[Metrics], None]
+    """Of each round that is over."""
+    phase: Callable[[str], None]
+    """Of what is done next."""
+
+
 @contextlib.contextmanager
 def live_progress(
     title: str, first_step: int, num_env_steps: int, console: RichConsole
-) -> Iterator[Callable[[Metrics], None]]:
-    """Yields a function to be told each round's metrics. No bar where there is no terminal."""
+) -> Iterator[Live]:
+    """Yields what is to be told of a run. No bar and no phases where there is no terminal."""
     with _bar(console) as bar:
-        task = bar.add_task(title, total=num_env_steps, completed=first_step)
+        begin = f"{title}: starting"
+        task = bar.add_task(begin, total=num_env_steps, completed=first_step)
 
         def tell(metrics: Metrics) -> None:
             console.print(describe(metrics), highlight=False, soft_wrap=True)
             bar.update(task, completed=metrics[STEPS])
 
-        yield tell
+        yield Live(tell, lambda name: bar.update(task, description=f"{title}: {name}"))
 
 
 @contextlib.contextmanager
 def live_progress_of_many(
     title: str, first_steps: Mapping[int, int], num_env_steps: int, console: RichConsole
-) -> Iterator[Callable[[int, Metrics], None]]:
+) -> Iterator[Callable[[int], Live]]:
     """`live_progress` of several seeds that play side by side, by the steps each began with.
 
     The bar goes over the steps of all. Threads may tell at the same time.
@@ -71,7 +82,8 @@ def live_progress_of_many(
     with _bar(console) as bar:
         total = num_env_steps * len(first_steps)
         steps: dict[int, float] = dict(first_steps)
-        task = bar.add_task(title, total=total, completed=sum(first_steps.values()))
+        begin, done = f"{title}: starting", sum(first_steps.values())
+        task = bar.add_task(begin, total=total, completed=done)
         width = max(len(str(seed)) for seed in steps)
 
         def tell(seed: int, metrics: Metrics) -> None:
@@ -80,7 +92,10 @@ def live_progress_of_many(
             steps[seed] = metrics[STEPS]
             bar.update(task, completed=sum(steps.values()))
 
-        yield tell
+        def phase(name: str) -> None:
+            bar.update(task, description=f"{title}: {name}")
+
+        yield lambda seed: Live(functools.partial(tell, seed), phase)
 
 
 def _bar(console: RichConsole) -> Progress:

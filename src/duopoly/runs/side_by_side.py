@@ -39,12 +39,12 @@ def train_all(
     title = f"{first.algorithm} {first.task} seeds {', '.join(map(str, firsts))}"
     band, errors = Band(len(runs)), dict[int, BaseException]()
 
-    with live_progress_of_many(title, firsts, first.steps, Console()) as tell:
+    with live_progress_of_many(title, firsts, first.steps, Console()) as live:
 
         def play(
             run: RunDirectory, config: RunConfig, status: RunStatus, state: GameState | None
         ) -> None:
-            progress = contextlib.nullcontext(lambda metrics: tell(config.seed, metrics))
+            progress = contextlib.nullcontext(live(config.seed))
             try:
                 with band.seat(config.seed), told(status), as_failures():
                     train(run, config, status, task, state, progress)

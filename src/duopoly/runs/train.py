@@ -7,17 +7,17 @@ off when the run resumes.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from duopoly.game.play import Round, play
+from duopoly.game.play import PhaseFn, Round, play
 from duopoly.game.state import GameState, start
 from duopoly.lockstep import meet
 from duopoly.runs import checkpoint, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
-from duopoly.runs.progress import Console, live_progress
+from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import held
 from duopoly.runs.status import RunStatus
@@ -26,9 +26,6 @@ from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 from duopoly.world.watch import watched
 
-Progress = AbstractContextManager[Callable[[Metrics], None]]
-"""What is told each round's metrics."""
-
 
 def train(
     run: RunDirectory,
@@ -36,13 +33,13 @@ def train(
     status: RunStatus,
     task: Task | None = None,
     state: GameState | None = None,
-    progress: Progress | None = None,
+    progress: AbstractContextManager[Live] | None = None,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
-    `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress`` is
-    told each round; by default a line in the terminal is.
+    `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress``
+    is where it is told; by default the terminal.
 
     Raises:
         DamageError: the disk takes no more.
@@ -60,10 +57,10 @@ def train(
     begin = time.monotonic() - table.time_elapsed
     with (
         contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events,
-        progress or live_progress(title, state.env_steps, config.steps, Console()) as tell,
+        progress or live_progress(title, state.env_steps, config.steps, Console()) as live,
         watched(),
     ):
-        for round_ in _rounds(config, task, state):
+        for round_ in _rounds(config, task, state, live.phase):
             env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
             metrics = clocked(round_, elapsed, env_steps)
             kept = snapshot.snapshot(round_.state)
@@ -74,7 +71,7 @@ def train(
                     saved.save(best, kept, config, task)
                 status.running(round_.state.round, env_steps)
                 events.write(metrics, env_steps, time.time())
-            tell(metrics)
+            live.tell(metrics)
 
 
 def clocked(round_: Round, elapsed: float, num_env_steps: int) -> Metrics:
@@ -95,7 +92,7 @@ def resume_state(run: RunDirectory, config: RunConfig, task: Task | None = None)
     return snapshot.restore(found, fresh) if found else fresh
 
 
-def _rounds(config: RunConfig, task: Task, state: GameState) -> Iterator[Round]:
+def _rounds(config: RunConfig, task: Task, state: GameState, on_phase: PhaseFn) -> Iterator[Round]:
     """Plays round after round, each beside those of other seeds where there are any."""
     schedule = SCHEDULES[config.algorithm]
     for round_ in play(
@@ -106,6 +103,7 @@ def _rounds(config: RunConfig, task: Task, state: GameState) -> Iterator[Round]:
         num_env_steps=config.steps,
         state=state,
         changes=config.perturb,
+        on_phase=on_phase,
     ):
         yield round_
         meet()
