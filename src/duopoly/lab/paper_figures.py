@@ -1,0 +1,263 @@
+"""The paper's Figures 1, 3 and 4, redrawn from the small files in ``results/``.
+
+A line is the interquartile mean over the seeds of a study, or of a published method; what a figure
+shows, and what it lacks, its caption says.
+"""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from duopoly.lab.curves import SUCCESS
+from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
+from duopoly.lab.studies import RESULTS, STUDIES
+from duopoly.render.figures import INK, new_figure, style, write
+from duopoly.runs import atomic
+from duopoly.runs.config import FORMAT, difference
+from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.metrics import RETURN, STEPS, read_progress
+
+PUBLISHED: Final = RESULTS / "published"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A study of ours, or a published method."""
+
+    label: str
+    source: str
+    """Name of the study; of a published method, its own."""
+    colour: str
+    dashes: str | tuple[int, tuple[int, ...]] = "-"
+    is_published: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A task, and what is compared on it."""
+
+    task: str
+    metric: str
+    lines: tuple[Line, ...]
+    last_step: int
+    """Where the axis ends."""
+
+
+class Drawn(NamedTuple):
+    """The seeds of a line."""
+
+    seeds: tuple[str, ...]
+    steps: Float[np.ndarray, " T"]
+    """At which all of them have data."""
+    scores: Float[np.ndarray, "S T"]
+
+
+# Blue, orange, grey and dark red stay apart without red or green cones; so do the dashes.
+PAL, MAL, BR, GDA, SVG = "#0b5fa5", "#e08214", "#b8b8b8", "#5c5c5c", "#7a0f2b"
+
+
+def _published(method: str, colour: str, dashes: str) -> Line:
+    return Line(f"{method} (published)", method, colour, dashes, is_published=True)
+
+
+def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
+    lines = (
+        Line("PAL", f"{task}/{pal}", PAL),
+        Line("PAL, actor-critic", f"{task}/pal-svg", SVG, (0, (5, 1))),
+        Line("MAL", f"{task}/mal", MAL, "--"),
+        Line("BR", f"{task}/br", BR, ":"),
+        Line("GDA", f"{task}/gda", GDA, "-."),
+    )
+    known = tuple(line for line in lines if line.source in STUDIES)
+    return Panel(task, SUCCESS, known, last_step)
+
+
+def _benchmark(task: str) -> Panel:
+    unclipped = f"{task}-unclipped/pal-svg"
+    ours = (
+        Line("PAL, natural gradient", f"{task}/pal", PAL),
+        Line("MAL, natural gradient", f"{task}/mal", MAL, "--"),
+        Line("PAL, actor-critic", unclipped if unclipped in STUDIES else f"{task}/pal-svg", SVG),
+    )
+    theirs = (
+        _published("DHMBPO, UTD 2", "#444444", "-."),
+        _published("MBPO", "#8c8c8c", "--"),
+        _published("SAC", "#c0c0c0", ":"),
+    )
+    known = tuple(line for line in ours if line.source in STUDIES)
+    return Panel(task, RETURN, known + theirs, 100_000)
+
+
+def _changes(what: str, last_step: int) -> Panel:
+    lines = (
+        Line("PAL", f"Reacher7DOF/pal-{what}", PAL),
+        Line("PAL, window of 5 000", f"Reacher7DOF/pal-{what}-forgetting", SVG, ":"),
+        Line("MAL", f"Reacher7DOF/mal-{what}", MAL, "--"),
+    )
+    known = tuple(line for line in lines if line.source in STUDIES)
+    return Panel(f"Reacher7DOF, {what} changes", SUCCESS, known, last_step)
+
+
+FIGURES: Final[Mapping[str, tuple[Panel, ...]]] = {
+    "fig1": (
+        _schedules("DClawTurn", 50_000),
+        _schedules("DKittyOrient", 100_000),
+        _schedules("Reacher7DOF", 15_000, "pal-15000"),
+        _schedules("InHandPen", 200_000),
+    ),
+    "fig3": tuple(map(_benchmark, ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5"))),
+    "fig4": (_changes("forearm", 20_000), _changes("goal", 16_000)),
+}
+"""By the name that is typed."""
+
+
+def studies_of(name: str) -> list[str]:
+    """The studies that a figure draws."""
+    return [line.source for panel in FIGURES[name] for line in panel.lines if not line.is_published]
+
+
+def draw(name: str, out: Path) -> str:
+    """Draws a figure and returns its caption.
+
+    Raises:
+        UsageError: there is nothing to draw, it cannot be written, or seeds of one study were
+            played differently.
+    """
+    shown = [
+        (panel, {line: found for line in panel.lines if (found := _read(line, panel)) is not None})
+        for panel in FIGURES[name]
+    ]
+    if not any(not line.is_published for _, drawn in shown for line in drawn):
+        raise UsageError(f"{name}: {RESULTS} has none of its runs; play them by --recompute")
+    figure = new_figure(4.0 * len(shown), 4.8, f"Figure {name.removeprefix('fig')}")
+    for axes, (panel, drawn) in zip(
+        np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
+    ):
+        _draw_panel(axes, panel, drawn)
+        if drawn:
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+            axes.legend(**place, frameon=False, fontsize=8, labelcolor=INK)
+    write(figure, out)
+    return "\n".join(_caption(*one) for one in shown)
+
+
+def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
+    style(axes)
+    for line, (seeds, steps, scores) in drawn.items():
+        shown = steps <= panel.last_step
+        mean, x = interquartile_mean(scores)[shown], steps[shown]
+        label = line.label if line.is_published else f"{line.label}, {len(seeds)} seeds"
+        width = 1.3 if line.is_published else 1.9
+        axes.plot(x, mean, color=line.colour, ls=line.dashes, lw=width, label=label)
+        if len(seeds) > 1:
+            low, high = (end[shown] for end in bootstrap_interval([scores]))
+            axes.fill_between(x, low, high, color=line.colour, alpha=0.12, lw=0)
+    axes.set_title(panel.task, fontsize=10)
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel("success" if panel.metric == SUCCESS else "return")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if panel.metric == SUCCESS:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylim(-0.02, 1.02)
+    axes.set_xlim(0, panel.last_step)
+
+
+def _caption(panel: Panel, drawn: Mapping[Line, Drawn]) -> str:
+    parts = [f"{line.label}: {_seeds_of(line, found)}" for line, found in drawn.items()]
+    if missing := [line.label for line in panel.lines if line not in drawn]:
+        parts.append(f"no runs yet: {', '.join(missing)}")
+    return f"{panel.task}. {'; '.join(parts)}."
+
+
+def _seeds_of(line: Line, found: Drawn) -> str:
+    """The seeds, and whether they are results of former code."""
+    if found.seeds == ("mean",):
+        return "mean"
+    text = f"seeds {', '.join(found.seeds)}"
+    if line.is_published:
+        return text
+    number = _record(RESULTS / line.source / f"seed_{found.seeds[0]}")["format"]
+    return text if number == FORMAT else f"{text} (format {number}, played by former code)"
+
+
+def _read(line: Line, panel: Panel) -> Drawn | None:
+    """The seeds of a line at the steps that they share; None where there are none."""
+    curves = _method(line, panel) if line.is_published else _study(line.source, panel.metric)
+    if not curves:
+        return None
+    first = max(steps[0] for steps, _ in curves.values())
+    last = min(steps[-1] for steps, _ in curves.values())
+    grid = np.unique(np.concatenate([steps for steps, _ in curves.values()]))
+    grid = grid[(first <= grid) & (grid <= last)]
+    scores = np.stack([np.interp(grid, *curve) for curve in curves.values()])
+    return Drawn(tuple(curves), grid, scores)
+
+
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Steps and scores by seed."""
+
+
+def _study(name: str, metric: str) -> Curves:
+    folders = sorted((RESULTS / name).glob("seed_*"), key=lambda path: int(path.name[5:]))
+    _check_alike(folders)
+    curves: Curves = {}
+    for folder in folders:
+        rows = [row for row in read_progress(folder / "progress.csv") if metric in row]
+        points = np.array([(row[STEPS], row[metric]) for row in rows])
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points):
+            curves[folder.name[5:]] = points[:, 0], points[:, 1]
+    return curves
+
+
+def _method(line: Line, panel: Panel) -> Curves:
+    path = PUBLISHED / f"{panel.task}.csv"
+    if not path.exists():
+        return {}
+    curves: dict[str, list[tuple[float, float]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["method"] == line.source:
+                point = float(row["steps"]), float(row["return"])
+                curves.setdefault(row["seed"], []).append(point)
+    arrays = {seed: np.array(points).T for seed, points in curves.items()}
+    return {seed: (steps, scores) for seed, (steps, scores) in arrays.items()}
+
+
+def _check_alike(folders: Sequence[Path]) -> None:
+    """Refuses to pool seeds that differ in settings, format or the version of the simulator.
+
+    Raises:
+        UsageError: naming the first difference.
+    """
+    records = [(folder, _record(folder)) for folder in folders]
+    for folder, record in records[1:]:
+        if found := difference(records[0][1], record):
+            raise UsageError(f"{folder} is not played as {records[0][0]} is: {found}")
+
+
+def _record(folder: Path) -> dict[str, object]:
+    try:
+        config = json.loads((folder / "settings.json").read_bytes())
+        versions = json.loads((folder / "versions.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise DamageError(f"{folder}: {error}") from None
+    kept = {name: value for name, value in config.items() if name not in ("seed", "steps")}
+    return {**kept, "mujoco": versions.get("mujoco")}
+
+
+def keep_caption(text: str, picture: Path) -> None:
+    """Writes the caption beside the picture.
+
+    Raises:
+        DamageError: it cannot be written.
+    """
+    atomic.write_file(picture.with_suffix(".txt"), f"{text}\n".encode())
