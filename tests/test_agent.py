@@ -13,7 +13,7 @@ import duopoly
 from duopoly import make_task
 from duopoly.agent import MAL, PAL, Agent, Algorithm, _read_task, load_agent
 from duopoly.policy.gaussian import numpy_policy
-from duopoly.runs import atomic, train
+from duopoly.runs import atomic, keeper
 from duopoly.runs.errors import DamageError, UsageError
 from duopoly.settings import override
 from duopoly.world.interaction import memoryless
@@ -127,7 +127,7 @@ def test_counting_anew_keeps_what_was_learned(saved, monkeypatch):
 
     def clocked(round_, elapsed, num_env_steps):
         timed.append(num_env_steps)
-        return train.clocked(round_, elapsed, num_env_steps)
+        return keeper.clocked(round_, elapsed, num_env_steps)
 
     monkeypatch.setattr("duopoly.agent.clocked", clocked)
     agent = PAL.load(saved)

@@ -29,9 +29,9 @@ from duopoly.presets import preset
 from duopoly.runs import atomic, checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
+from duopoly.runs.keeper import clocked, logged
 from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
-from duopoly.runs.train import clocked
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import MAX_SIZE, Controller
@@ -109,6 +109,7 @@ class Agent:
         callback: Callback | None = None,
         progress_bar: bool = False,
         reset_num_timesteps: bool = True,
+        log_dir: str | os.PathLike[str] | None = None,
     ) -> "Agent":
         """Plays on from where the game stands, for so many more real environment steps.
 
@@ -118,9 +119,13 @@ class Agent:
             progress_bar: show progress in the terminal.
             reset_num_timesteps: whether `num_timesteps` begins again at zero. What was learned
                 is kept in either case.
+            log_dir: run directory to leave, as ``duopoly train`` does: metrics, TensorBoard events,
+                checkpoints, the best agent. A later call with the same one goes on in it.
 
         Raises:
             ValueError: no such number of steps can be made.
+            UsageError: the directory is not free, or stands at another round than the agent.
+            DamageError: the disk takes no more.
         """
         if not 0 <= total_timesteps < math.inf:
             raise ValueError(f"total_timesteps = {total_timesteps}: must be a number of steps ≥ 0")
@@ -128,9 +133,13 @@ class Agent:
             self._counted_from = self.state.env_steps
         begin, first_step = time.monotonic(), self.state.env_steps
         goal = first_step + int(total_timesteps)
-        with self._progress(goal, shown=progress_bar) as live:
+        with (
+            self._logged(log_dir, goal) as keep,
+            self._progress(goal, shown=progress_bar) as live,
+        ):
             for round_ in self._play(goal, live.phase):
                 self.state = round_.state
+                keep(round_)
                 elapsed = time.monotonic() - begin
                 live.tell(clocked(round_, elapsed, self.state.env_steps - first_step))
                 if callback is not None and callback(round_) is False:
@@ -183,13 +192,18 @@ class Agent:
         """
         target = RunDirectory(Path(path))
         _check_replaceable(target)
-        saved.save(target, snapshot.snapshot(self.state), self._config(), self.task)
+        config = self._config(self.state.env_steps)
+        saved.save(target, snapshot.snapshot(self.state), config, self.task)
 
-    def _config(self) -> RunConfig:
-        steps = self.state.env_steps
-        return RunConfig(
-            self.task.name, self.schedule.name, self.seed, steps, self.settings, self.perturb
-        )
+    def _config(self, num_env_steps: int) -> RunConfig:
+        schedule, settings = self.schedule.name, self.settings
+        return RunConfig(self.task.name, schedule, self.seed, num_env_steps, settings, self.perturb)
+
+    def _logged(self, log_dir: str | os.PathLike[str] | None, goal: int):
+        if log_dir is None:
+            return contextlib.nullcontext(lambda _round: None)
+        run = RunDirectory(Path(log_dir))
+        return logged(run, self._config(goal), self.task, self.state)
 
     def _play(self, num_env_steps: int, on_phase: PhaseFn):
         return play(

@@ -56,7 +56,7 @@ def test_a_figure_and_what_its_caption_says(results, tmp_path, capsys):
     assert "PAL, natural gradient: seeds 0, 4;" in hopper
     assert "MBPO (published): mean;" in hopper
     assert "MAL, natural gradient: seeds 0, 4 (format 2, played by former code)" in hopper
-    assert "no runs yet: PAL, actor-critic" in hopper
+    assert "no runs yet: PAL, actor-critic, velocities uncut" in hopper
     assert cheetah.startswith("HalfCheetah-v5. no runs yet: PAL, natural gradient")
     assert hopper in capsys.readouterr().out
     assert results.exists()

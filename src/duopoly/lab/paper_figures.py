@@ -85,7 +85,9 @@ def _benchmark(task: str) -> Panel:
     ours = (
         Line("PAL, natural gradient", f"{task}/pal", PAL),
         Line("MAL, natural gradient", f"{task}/mal", MAL, "--"),
-        Line("PAL, actor-critic", unclipped if unclipped in STUDIES else f"{task}/pal-svg", SVG),
+        Line("PAL, actor-critic, velocities uncut", unclipped, SVG)
+        if unclipped in STUDIES
+        else Line("PAL, actor-critic", f"{task}/pal-svg", SVG),
     )
     theirs = (
         _published("DHMBPO, UTD 2", "#444444", "-."),

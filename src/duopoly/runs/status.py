@@ -60,6 +60,9 @@ def told(status: RunStatus) -> Iterator[None]:
     except Stopped as stop:
         status.end("stopped", stop.signal_name)
         raise
+    except KeyboardInterrupt:
+        status.end("stopped", "interrupted")
+        raise
     except UsageError as error:
         status.end("failed", str(error), is_told=not isinstance(error, DamageError))
         raise
