@@ -39,13 +39,16 @@ def fake_duopoly(command: list[str], **_: object) -> None:
     _, _, _, verb, *words = command
     if verb == "evaluate":
         found = {"env_steps": 9, "num_episodes": 5, "mean_return": 2.5, "success_rate": None}
-        (Path(words[0]) / "evaluation.json").write_text(json.dumps(found))
+        path = Path(words[0])
+        if "--best" in words:
+            path, found = path / "best", {**found, "env_steps": 7_000, "mean_return": 8.25}
+        (path / "evaluation.json").write_text(json.dumps(found))
         return
     seed, out = (words[words.index(flag) + 1] for flag in ("--seed", "--out"))
     if seed == "1":
         raise subprocess.CalledProcessError(1, command)
     path = Path(out) / words[0] / "pal" / f"seed_{seed}"
-    path.mkdir()
+    (path / "best").mkdir(parents=True)
     names = "time/iterations,time/total_timesteps,time/time_elapsed,eval/mean_reward"
     table = f"{names}\n1,5000,9,0\n2,7000,20.1,9\n3,10000,60.4,2\n"
     for file in KEPT:
@@ -63,11 +66,12 @@ def test_results_are_kept_and_tabulated(tmp_path, monkeypatch, capsys):
     assert "Hopper-v5/pal, seed 2: done" in told
     kept = tmp_path / "results" / "Hopper-v5" / "pal"
     assert {path.name for path in kept.iterdir()} == {"seed_0", "seed_2"}
-    assert {path.name for path in (kept / "seed_0").iterdir()} == set(KEPT)
+    assert {path.name for path in (kept / "seed_0").iterdir()} == set(KEPT.values())
     studies.main(["Hopper-v5/pal", "Hopper-v5/mal", "--table", "--levels", "1", "3"])
     assert capsys.readouterr().out.splitlines() == [
         "Hopper-v5/pal, 9 environment steps, 5 episodes",
         "| mean_return | 2.5 | 2.5 | 2.5 (2.5 to 2.5) |",
+        "| best policy's return | 8.25 at 7,000 | 8.25 at 7,000 | 8.25 (8.25 to 8.25) |",
         "| steps to 1 | 7,500 | 7,500 | 7,500 (7,500 to 7,500) |",  # of 5 000 and 10 000 alone
         "| steps to 3 | never | never | never (never to never) |",
         "| seconds | 60 | 60 | |",

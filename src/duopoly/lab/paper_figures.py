@@ -156,7 +156,7 @@ def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
     for line, (seeds, steps, scores) in drawn.items():
         shown = steps <= panel.last_step
         mean, x = interquartile_mean(scores)[shown], steps[shown]
-        label = line.label if line.is_published else f"{line.label}, {len(seeds)} seeds"
+        label = line.label if line.is_published else f"{line.label}, {_count(len(seeds))}"
         width = 1.3 if line.is_published else 1.9
         axes.plot(x, mean, color=line.colour, ls=line.dashes, lw=width, label=label)
         if len(seeds) > 1:
@@ -179,11 +179,15 @@ def _caption(panel: Panel, drawn: Mapping[Line, Drawn]) -> str:
     return f"{panel.task}. {'; '.join(parts)}."
 
 
+def _count(num_seeds: int) -> str:
+    return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
+
+
 def _seeds_of(line: Line, found: Drawn) -> str:
     """The seeds, and whether they are results of former code."""
     if found.seeds == ("mean",):
         return "mean"
-    text = f"seeds {', '.join(found.seeds)}"
+    text = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(found.seeds)}"
     if line.is_published:
         return text
     number = _record(RESULTS / line.source / f"seed_{found.seeds[0]}")["format"]

@@ -30,7 +30,15 @@ from duopoly.lab.statistics import bootstrap_interval, interquartile_mean, steps
 from duopoly.runs.metrics import RETURN, read_progress
 
 RESULTS, RUNS = Path("results"), Path("runs/studies")
-KEPT = ("settings.json", "versions.json", "progress.csv", "evaluation.json")
+KEPT = {
+    "settings.json": "settings.json",
+    "versions.json": "versions.json",
+    "progress.csv": "progress.csv",
+    "evaluation.json": "evaluation.json",
+    "best/evaluation.json": "best.json",
+}
+"""Of a run's files, by what they are called in ``results/``: its last policy's evaluation, and that
+of the policy that did best in training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +146,13 @@ def run(name: str, seed: int, num_episodes: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     evaluate = ["evaluate", str(path), "--episodes", str(num_episodes)]
     with (path.parent / f"seed_{seed}.log").open("a") as log:
-        for words in (train_words(name, seed), evaluate):
+        for words in (train_words(name, seed), evaluate, [*evaluate, "--best"]):
             command = [sys.executable, "-m", "duopoly", *words]
             subprocess.run(command, check=True, stdout=log, stderr=log)
     kept = RESULTS / name / f"seed_{seed}"
     kept.mkdir(parents=True, exist_ok=True)
-    for file in KEPT:
-        shutil.copyfile(path / file, kept / file)
+    for file, called in KEPT.items():
+        shutil.copyfile(path / file, kept / called)
 
 
 def play(names: Sequence[str], seeds: Sequence[int], jobs: int, num_episodes: int) -> bool:
@@ -211,6 +219,13 @@ def print_table(name: str, levels: Sequence[float] = ()) -> None:
         each = " | ".join(form.format(score) for score in scores)
         middle = [form.format(float(x)) for x in (interquartile_mean(scores), low, high)]
         print(f"| {key} | {each} | {middle[0]} ({middle[1]} to {middle[2]}) |")
+    if all((path / "best.json").exists() for path in folders):
+        best = [json.loads((path / "best.json").read_text()) for path in folders]
+        scores = np.array([result["mean_return"] for result in best])
+        ends = interquartile_mean(scores), *bootstrap_interval([scores])
+        middle, low, high = (f"{float(x):.4g}" for x in ends)
+        each = (f"{one['mean_return']:.4g} at {one['env_steps']:,}" for one in best)
+        print(f"| best policy's return | {' | '.join(each)} | {middle} ({low} to {high}) |")
     for level in levels:
         print_crossing(folders, level)
     print(f"| seconds | {' | '.join(f'{s:.0f}' for s in seconds)} | |")
