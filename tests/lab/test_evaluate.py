@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from duopoly.cli import main as cli
+from duopoly.lab.evaluate import evaluate_run
 from duopoly.runs.rundir import RunDirectory
 
 
@@ -27,6 +28,12 @@ def test_evaluate(run, capsys):
     assert f"{found['mean_return']:.1f} ±" in shown
     cli.main(["evaluate", str(run.path), "--episodes", "3", "--seed", "5"])
     assert json.loads(run.evaluation.read_text()) == found
+
+
+def test_every_episode_is_told(run):
+    told = []
+    evaluate_run(run.path, 3, 5, on_episode=told.append)
+    assert told == [1, 2, 3]
 
 
 def test_evaluate_the_best(run, capsys):

@@ -46,11 +46,23 @@ def act(command: Evaluate) -> None:
     out = command.out or run.evaluation
     atomic.check_writable(out)
     from rich.console import Console
+    from rich.progress import Progress
 
     from duopoly.lab.evaluate import as_table, evaluate_run, keep
 
-    with as_failures():
-        evaluation = evaluate_run(run.path, command.episodes, command.seed, task)
+    shown = Console(stderr=True)
+    with (
+        as_failures(),
+        Progress(console=shown, transient=True, disable=not shown.is_terminal) as bar,
+    ):
+        played = bar.add_task("episodes", total=command.episodes)
+        evaluation = evaluate_run(
+            run.path,
+            command.episodes,
+            command.seed,
+            task,
+            on_episode=lambda number: bar.update(played, completed=number),
+        )
     try:
         keep(evaluation, out)
     finally:

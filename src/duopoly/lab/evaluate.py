@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,23 @@ class Evaluation:
     """Episodes played again because the simulation diverged."""
 
 
-def evaluate_run(path: Path, num_episodes: int, seed: int, task: Task | None = None) -> Evaluation:
+def evaluate_run(
+    path: Path,
+    num_episodes: int,
+    seed: int,
+    task: Task | None = None,
+    on_episode: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
     """Plays the mean action of a run's newest policy, in the world as it was in the end.
 
-    A ``task`` of one's own must be given.
+    A ``task`` of one's own must be given. ``on_episode`` is told after each episode how many are
+    complete.
 
     Raises:
         UsageError: there is nothing to evaluate.
         SimulatorError: the environment failed.
     """
-    return _evaluate(load_agent(path, task), num_episodes, seed)
+    return _evaluate(load_agent(path, task), num_episodes, seed, on_episode)
 
 
 def keep(evaluation: Evaluation, out: Path) -> None:
@@ -89,11 +97,15 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
     return lines
 
 
-def _evaluate(agent: Agent, num_episodes: int, seed: int) -> Evaluation:
+def _evaluate(
+    agent: Agent, num_episodes: int, seed: int, on_episode: Callable[[int], None]
+) -> Evaluation:
     task = agent.task_now
     env = task.make(None)
     try:
-        result = evaluate_episodes(env, task, agent.controller, num_episodes, seed, stream="final")
+        result = evaluate_episodes(
+            env, task, agent.controller, num_episodes, seed, stream="final", on_episode=on_episode
+        )
     finally:
         env.close()
     succeeded = success_rate(result.episodes, task)

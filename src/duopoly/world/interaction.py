@@ -161,10 +161,12 @@ def evaluate(
     *,
     stream: Stream = "evaluate",
     deterministic: bool = True,
+    on_episode: Callable[[int], None] = lambda _: None,
 ) -> CollectResult:
     """Plays complete episodes; a dropped one is reported and replaced by another.
 
-    ``deterministic`` leaves out the noise that explores.
+    ``deterministic`` leaves out the noise that explores. ``on_episode`` is told after each how many
+    are complete.
 
     Raises:
         SimulatorError: as for `collect`.
@@ -174,6 +176,7 @@ def evaluate(
         address = _next_address(result, seed, stream, round_index)
         outcome = run_episode(env, task, controller, address, deterministic=deterministic)
         _add(result, outcome, task)
+        on_episode(len(result.episodes))
     return result
 
 
