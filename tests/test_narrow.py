@@ -204,7 +204,9 @@ COMPILED = {
     "implicit model term": of_leader(model_leader, "model_term", "implicit"),
     "unrolled model term": of_leader(model_leader, "model_term", "unrolled"),
 }
-OF_ARGUMENTS = {"policy.planner.horizon", "policy.actor_critic.keep_member"}
+OF_ARGUMENTS = {
+    *("policy.planner.horizon", "policy.actor_critic.keep_member", "model.noise_share"),
+}
 """Settings that a compiled function meets in the shape or the kind of its arguments."""
 
 

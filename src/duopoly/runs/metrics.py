@@ -66,8 +66,9 @@ class ProgressTable:
         self._compare(row)
 
     def _compare(self, row: Metrics) -> None:
-        if row.get(RETURN, math.nan) > self.best_return:
-            self.best_return, self.best_round = row[RETURN], round(row[ROUND])
+        number = row.get(ROUND, math.nan)
+        if row.get(RETURN, math.nan) > self.best_return and math.isfinite(number):
+            self.best_return, self.best_round = row[RETURN], round(number)
 
 
 def read_progress(path: Path) -> list[dict[str, float]]:
