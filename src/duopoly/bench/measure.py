@@ -74,7 +74,7 @@ def measure(name: str, num_runs: int, sides: Sequence[Path] = (SOURCES,)) -> lis
     """Times a hot path of each side's sources, run by run in turn.
 
     Raises:
-        UsageError: a side does not know the path; a `FailureError` if it breaks down.
+        FailureError: the path breaks down, or one of the sides does not know it.
     """
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(name, sources)) for sources in sides]

@@ -1,6 +1,5 @@
 """The folder that ``duopoly export`` writes, and how near it comes to the policy."""
 
-import importlib.util
 import io
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from jaxtyping import Float
 from rich.table import Table
 
 from duopoly.export import FORMATS, Format, reader
-from duopoly.export.graphs import as_onnx, as_stablehlo
+from duopoly.export.graphs import as_onnx, as_stablehlo, require
 from duopoly.export.policy import Policy
 from duopoly.runs import atomic
 from duopoly.runs.errors import FailureError, UsageError
@@ -103,11 +102,7 @@ def load(format_: Format, folder: Path) -> ActFn:
 
         call = jax.jit(export.deserialize(bytearray(path.read_bytes())).call)
         return lambda obs: np.asarray(call(obs))
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise UsageError(
-            "to try policy.onnx needs onnxruntime, which is not installed: "
-            "pip install 'duopoly[export]'"
-        )
+    require("onnx", "onnxruntime")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

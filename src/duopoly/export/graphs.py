@@ -4,6 +4,7 @@ Both take observations ``[N, obs]`` in single precision, N of any size, and retu
 ``[N, act]`` in the environment's units.
 """
 
+import importlib.util
 import io
 from typing import Any
 
@@ -25,7 +26,7 @@ def as_stablehlo(policy: Policy) -> bytes:
     Raises:
         UsageError: a package for it is missing.
     """
-    _require("stablehlo", "flatbuffers")
+    require("stablehlo", "flatbuffers")
     from jax import export
 
     network, spec = policy.network, policy.spec
@@ -57,7 +58,7 @@ def as_onnx(policy: Policy) -> bytes:
     Raises:
         UsageError: the package for it is missing.
     """
-    _require("onnx", "onnx")
+    require("onnx", "onnx")
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -149,9 +150,12 @@ def _single(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, np.float32)
 
 
-def _require(format_: str, package: str) -> None:
-    import importlib.util
+def require(format_: str, package: str) -> None:
+    """Refuses a format whose package is missing.
 
+    Raises:
+        UsageError: naming the package, and how to install it.
+    """
     if importlib.util.find_spec(package) is None:
         raise UsageError(
             f"{format_} needs {package}, which is not installed: pip install 'duopoly[export]'"

@@ -217,16 +217,25 @@ def over_seeds(
         UsageError: there is no such place.
     """
     known = [curve.known(tag) for curve in curves]
-    known = [(steps, values) for steps, values in known if steps.size]
+    grid, scores = at_common_steps([one for one in known if one[0].size])
+    if not grid.size:
+        raise UsageError(f"the runs of {curves[0].algorithm} have no steps in common")
+    low, high = bootstrap_interval([scores])
+    return grid, interquartile_mean(scores), low, high
+
+
+def at_common_steps(
+    known: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "S T"]]:
+    """The steps at which all of several runs have data, and what each has there.
+
+    Each run is its steps and values, with straight lines in between.
+    """
     first = max(steps[0] for steps, _ in known)
     last = min(steps[-1] for steps, _ in known)
     grid = np.unique(np.concatenate([steps for steps, _ in known]))
     grid = grid[(first <= grid) & (grid <= last)]
-    if not grid.size:
-        raise UsageError(f"the runs of {curves[0].algorithm} have no steps in common")
-    scores = np.stack([np.interp(grid, steps, values) for steps, values in known])
-    low, high = bootstrap_interval([scores])
-    return grid, interquartile_mean(scores), low, high
+    return grid, np.stack([np.interp(grid, *one) for one in known])
 
 
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:

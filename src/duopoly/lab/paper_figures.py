@@ -16,7 +16,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from duopoly.lab.curves import SUCCESS
+from duopoly.lab.curves import SUCCESS, at_common_steps
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.lab.studies import RESULTS, STUDIES
 from duopoly.render.figures import INK, new_figure, style, write
@@ -199,12 +199,7 @@ def _read(line: Line, panel: Panel) -> Drawn | None:
     curves = _method(line, panel) if line.is_published else _study(line.source, panel.metric)
     if not curves:
         return None
-    first = max(steps[0] for steps, _ in curves.values())
-    last = min(steps[-1] for steps, _ in curves.values())
-    grid = np.unique(np.concatenate([steps for steps, _ in curves.values()]))
-    grid = grid[(first <= grid) & (grid <= last)]
-    scores = np.stack([np.interp(grid, *curve) for curve in curves.values()])
-    return Drawn(tuple(curves), grid, scores)
+    return Drawn(tuple(curves), *at_common_steps([*curves.values()]))
 
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
