@@ -56,7 +56,11 @@ FLOORS: dict[str, set[str]] = {
     },
     "agent": {"types", "settings", "world", "policy", "schedule", "presets", "game", "runs"},
     "render": {"types", "world", "runs", "agent"},
-    "lab": {"types", "world", "model", "equilibrium", "game", "theory", "runs", "agent", "render"},
+    "sweep": {"fields", "settings", "schedule", "runs"},
+    "lab": {
+        *("types", "world", "model", "equilibrium", "game", "theory", "runs", "agent", "render"),
+        "sweep",
+    },
     "export": {"settings", "networks", "policy", "runs", "world"},
     "bench": {
         *("types", "settings", "world", "model", "policy", "schedule", "presets", "game", "runs"),
@@ -77,6 +81,7 @@ FLOORS: dict[str, set[str]] = {
         "lab",
         "export",
         "bench",
+        "sweep",
     },
     "__init__": {"types", "settings", "world", "schedule", "presets", "game", "agent"},
     "__main__": {"cli"},
@@ -98,7 +103,7 @@ MATHEMATICAL_STDLIB = {
 }
 MATHEMATICAL_IMPORTS = MATHEMATICAL_LIBRARIES | MATHEMATICAL_STDLIB | {"typing", "duopoly"}
 
-DISK_ROOMS = {"runs", "agent", "render", "lab", "export", "bench", "cli"}
+DISK_ROOMS = {"runs", "agent", "render", "sweep", "lab", "export", "bench", "cli"}
 DISK_MODULES = {"shutil", "tempfile", "fileinput", "zipfile", "tarfile", "safetensors"}
 DISK_READS = {"read_text", "read_bytes"}
 DISK_METHODS = DISK_READS | {

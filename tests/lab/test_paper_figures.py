@@ -9,8 +9,9 @@ import pytest
 from duopoly.cli.main import main
 from duopoly.lab import paper_figures
 from duopoly.lab.studies import STUDIES
-from duopoly.runs.config import FORMAT
+from duopoly.runs.config import FORMAT, RunConfig
 from duopoly.runs.errors import UsageError
+from duopoly.settings import Settings
 
 
 def keep(
@@ -20,9 +21,7 @@ def keep(
     run = folder / f"seed_{seed}"
     run.mkdir(parents=True)
     config = {
-        "task": "Hopper-v5",
-        "seed": seed,
-        "steps": 300,
+        **RunConfig("Hopper-v5", "pal", seed, 300, Settings()).to_dict(),
         "settings": settings,
         "format": number,
     }
@@ -39,7 +38,7 @@ def results(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(paper_figures, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(paper_figures, "PUBLISHED", tmp_path / "results" / "published")
     for seed in (0, 4):
-        keep(tmp_path / "results" / "Hopper-v5" / "pal", seed, {"a": 1})
+        keep(tmp_path / "results" / "Hopper-v5" / "pal", seed, {"leader": {"num_samples": 1}})
         keep(tmp_path / "results" / "Hopper-v5" / "mal", seed, {}, number=2)
     published = tmp_path / "results" / "published"
     published.mkdir()
@@ -74,11 +73,11 @@ def test_lines_are_read_at_common_steps(results):
 
 
 @pytest.mark.parametrize(
-    ("settings", "mujoco", "reason"),
-    [({"a": 2}, "3.8", r"settings\.a is 1 there, 2 here"), ({"a": 1}, "3.9", "mujoco is 3.8")],
+    ("samples", "mujoco", "reason"),
+    [(2, "3.8", r"num_samples is 1 there, 2 here"), (1, "3.9", "mujoco is 3.8")],
 )
-def test_what_was_played_differently_is_never_pooled(results, settings, mujoco, reason, tmp_path):
-    keep(results / "Hopper-v5" / "pal", 7, settings, mujoco)
+def test_what_was_played_differently_is_never_pooled(results, samples, mujoco, reason, tmp_path):
+    keep(results / "Hopper-v5" / "pal", 7, {"leader": {"num_samples": samples}}, mujoco)
     with pytest.raises(UsageError, match=reason):
         paper_figures.draw("fig3", tmp_path / "out.png")
 

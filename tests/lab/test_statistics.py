@@ -5,8 +5,16 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from duopoly.lab.statistics import bootstrap_interval, interquartile_mean, steps_to_reach
+from duopoly.lab.statistics import (
+    bootstrap_interval,
+    interquartile_mean,
+    mean_height,
+    performance_profile,
+    probability_of_improvement,
+    steps_to_reach,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,40 @@ def test_an_interval_of_steps_may_end_at_never():
     low, high = bootstrap_interval([curves], statistic=crossing)
     assert low == pytest.approx(5.0 + 5.0 * 15.0 / 40.0)
     assert high == np.inf
+
+
+def test_mean_height_is_the_area_between_straight_lines():
+    curves = np.array([[0.0, 10.0, 20.0], [4.0, 4.0, 4.0], [0.0, 0.0, 15.0]])
+    np.testing.assert_allclose(mean_height(STEPS, curves), [(25.0 + 150.0) / 15.0, 4.0, 5.0])
+
+
+def test_a_profile_is_the_share_above_each_level():
+    scores = np.array([1.0, 2.0, 2.0, 5.0])
+    levels = np.array([0.0, 1.0, 2.0, 5.0])
+    np.testing.assert_allclose(performance_profile(scores, levels), [1.0, 0.75, 0.25, 0.0])
+    both = np.stack([scores, scores + 1.0])
+    found = performance_profile(both, levels, axis=1)
+    np.testing.assert_allclose(found[:, 1], [1.0, 1.0, 0.75, 0.25])
+
+
+def test_probability_of_improvement_counts_pairs():
+    first, second = np.array([1.0, 3.0, 3.0]), np.array([0.0, 3.0])
+    pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in first for b in second]
+    found = probability_of_improvement(first, second)
+    assert found.probability == pytest.approx(np.mean(pairs))
+    mann_whitney = scipy.stats.mannwhitneyu(first, second).statistic / 6
+    assert found.probability == pytest.approx(mann_whitney)
+    assert 0.0 <= found.low <= found.probability <= found.high <= 1.0
+    other = probability_of_improvement(second, first)
+    assert other.probability == pytest.approx(1.0 - found.probability)
+
+
+def test_the_interval_of_an_improvement_is_that_of_all_possible_resamples():
+    first, second = np.array([1.0, 4.0, 6.0]), np.array([2.0, 5.0])
+    every = [
+        np.mean([a > b for a in one for b in two])
+        for one in itertools.product(first, repeat=3)
+        for two in itertools.product(second, repeat=2)
+    ]
+    _, low, high = probability_of_improvement(first, second, 0.4, num_resamples=20_000)
+    np.testing.assert_allclose([low, high], np.quantile(every, [0.3, 0.7]))

@@ -1,15 +1,14 @@
 """``duopoly figure``: the paper's figures, from what was measured."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from duopoly.cli import sweep
 from duopoly.fields import between
 from duopoly.runs import atomic
-from duopoly.runs.errors import FailureError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +20,8 @@ class Figure:
     """
     recompute: bool = False
     """Play all its runs first, or what is left of them; that takes days."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Seeds to play."""
+    seeds: str = "0-4"
+    """Seeds to play, such as 0-9 or 0,2,5."""
     jobs: int = between(1, 1_000, 1)
     """Runs at a time, each with an equal share of the cores."""
     out: Path | None = None
@@ -37,15 +36,12 @@ def act(command: Figure) -> None:
     """
     out = command.out or Path("results/figures") / f"{command.name}.png"
     atomic.check_writable(out)
-    cores = len(os.sched_getaffinity(0))
-    if command.jobs > cores:
-        raise UsageError(f"--jobs {command.jobs}: must be at most {cores}, the cores there are")
-    from duopoly.lab import paper_figures, studies
+    from duopoly.lab import paper_figures
 
     if command.recompute:
-        names = paper_figures.studies_of(command.name)
-        if not studies.play(names, command.seeds, command.jobs, num_episodes=100):
-            raise FailureError("not every run came to its end; see what is said above")
+        studies = tuple(paper_figures.studies_of(command.name))
+        missing = sweep.Sweep(studies, seeds=command.seeds, jobs=command.jobs)
+        sweep.play(missing, sweep.plan(missing))
     caption = paper_figures.draw(command.name, out)
     paper_figures.keep_caption(caption, out)
     print(caption)

@@ -1,7 +1,6 @@
 """``duopoly train``: a run from its first step, or its newest checkpoint, to its end."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ from duopoly.fields import between
 from duopoly.memory import check_memory
 from duopoly.presets import preset
 from duopoly.runs import atomic
-from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig
+from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig, read_seeds
 from duopoly.runs.errors import UsageError, as_failures, tell
 from duopoly.runs.launch import train_in, train_side_by_side
 from duopoly.runs.rundir import RunDirectory, run_directory
@@ -26,11 +25,6 @@ from duopoly.world.tasks.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
-
-MAX_SEEDS = 1_000
-"""Of one span."""
-
-_SPAN = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 
 DEFAULTS = preset("", "pal")
 """What a task without a preset of its own starts from."""
@@ -102,7 +96,7 @@ def act(command: Train) -> None:
         Stopped: a signal asked for it.
     """
     seeds = (command.seed,) if command.seeds is None else read_seeds(command.seeds)
-    runs = [_run(command, seed) for seed in seeds]
+    runs = [run_of(command, seed) for seed in seeds]
     task = _sound_task(command.task_file) if command.task_file else None
     if task or is_registered(command.task) or command.settings.collection.action_repeat:
         _check_playable(task or get_task(command.task), command.settings)
@@ -121,33 +115,13 @@ def act(command: Train) -> None:
                 print(f"{name:11s} {path}")
 
 
-def _run(command: Train, seed: int) -> tuple[RunDirectory, RunConfig]:
+def run_of(command: Train, seed: int) -> tuple[RunDirectory, RunConfig]:
+    """The run of a seed, and where it lies."""
     changes = tuple(map(read_change, command.perturb))
     config = RunConfig(
         command.task, command.algorithm, seed, command.steps, command.settings, changes
     )
     return run_directory(command.out, command.task, command.algorithm, seed), config
-
-
-def read_seeds(text: str) -> tuple[int, ...]:
-    """Seeds as typed: numbers and spans of them, between commas.
-
-    Raises:
-        UsageError: it makes no sense, or names a seed twice.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = _SPAN.fullmatch(part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last <= MAX_SEED or last - first >= MAX_SEEDS:
-            raise UsageError(
-                f"--seeds {text}: {part.strip() or 'nothing'!r} is no seed and no span of at most "
-                f"{MAX_SEEDS} of them; write 0-9 or 0,2,5"
-            )
-        seeds += range(first, last + 1)
-    if len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds {text}: names a seed twice")
-    return tuple(seeds)
 
 
 def _task(typed: Typed) -> tuple[str, int]:

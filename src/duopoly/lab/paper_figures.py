@@ -6,8 +6,7 @@ shows, and what it lacks, its caption says.
 
 import csv
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,9 +20,10 @@ from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.lab.studies import RESULTS, STUDIES
 from duopoly.render.figures import INK, new_figure, style, write
 from duopoly.runs import atomic
-from duopoly.runs.config import FORMAT, difference
-from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.config import FORMAT
+from duopoly.runs.errors import UsageError
 from duopoly.runs.metrics import RETURN, STEPS, read_progress
+from duopoly.sweep.kept import check_alike, format_of, seeds_in
 
 PUBLISHED: Final = RESULTS / "published"
 
@@ -190,7 +190,7 @@ def _seeds_of(line: Line, found: Drawn) -> str:
     text = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(found.seeds)}"
     if line.is_published:
         return text
-    number = _record(RESULTS / line.source / f"seed_{found.seeds[0]}")["format"]
+    number = format_of(RESULTS / line.source / f"seed_{found.seeds[0]}")
     return text if number == FORMAT else f"{text} (format {number}, played by former code)"
 
 
@@ -207,8 +207,8 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def _study(name: str, metric: str) -> Curves:
-    folders = sorted((RESULTS / name).glob("seed_*"), key=lambda path: int(path.name[5:]))
-    _check_alike(folders)
+    folders = seeds_in(RESULTS / name)
+    check_alike(folders)
     curves: Curves = {}
     for folder in folders:
         rows = [row for row in read_progress(folder / "progress.csv") if metric in row]
@@ -231,28 +231,6 @@ def _method(line: Line, panel: Panel) -> Curves:
                 curves.setdefault(row["seed"], []).append(point)
     arrays = {seed: np.array(points).T for seed, points in curves.items()}
     return {seed: (steps, scores) for seed, (steps, scores) in arrays.items()}
-
-
-def _check_alike(folders: Sequence[Path]) -> None:
-    """Refuses to pool seeds that differ in settings, format or the version of the simulator.
-
-    Raises:
-        UsageError: naming the first difference.
-    """
-    records = [(folder, _record(folder)) for folder in folders]
-    for folder, record in records[1:]:
-        if found := difference(records[0][1], record):
-            raise UsageError(f"{folder} is not played as {records[0][0]} is: {found}")
-
-
-def _record(folder: Path) -> dict[str, object]:
-    try:
-        config = json.loads((folder / "settings.json").read_bytes())
-        versions = json.loads((folder / "versions.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise DamageError(f"{folder}: {error}") from None
-    kept = {name: value for name, value in config.items() if name not in ("seed", "steps")}
-    return {**kept, "mujoco": versions.get("mujoco")}
 
 
 def keep_caption(text: str, picture: Path) -> None:

@@ -1,11 +1,12 @@
 """What makes a run the run it is, and where two runs differ."""
 
 import dataclasses
-from typing import Any
+import re
+from typing import Any, Final
 
 from duopoly.memory import MOST, check_memory
 from duopoly.runs import settings_json
-from duopoly.runs.errors import DamageError
+from duopoly.runs.errors import DamageError, UsageError
 from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings, SettingsError
 from duopoly.world.perturb import Change, PerturbationError, read_change
@@ -19,6 +20,10 @@ Format 2 kept actions clipped to the action space, so that what drew them could 
 
 MAX_SEED = 2**31 - 1
 MAX_STEPS = 10**12
+MAX_SEEDS = 1_000
+"""Of one span."""
+
+_SPAN: Final = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,3 +118,24 @@ def difference(recorded: dict[str, Any], wanted: dict[str, Any], path: str = "")
 
 def _spell(value: Any) -> str:
     return "absent" if value is None else str(value)
+
+
+def read_seeds(text: str, name: str = "--seeds") -> tuple[int, ...]:
+    """Seeds as typed, under that name: numbers and spans of them, between commas.
+
+    Raises:
+        UsageError: it makes no sense, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = _SPAN.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= MAX_SEED or last - first >= MAX_SEEDS:
+            raise UsageError(
+                f"{name} {text}: {part.strip() or 'nothing'!r} is no seed and no span of at most "
+                f"{MAX_SEEDS} of them; write 0-9 or 0,2,5"
+            )
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"{name} {text}: names a seed twice")
+    return tuple(seeds)

@@ -155,8 +155,24 @@ class RunDirectory:
 
 def run_directory(root: Path, task: str, algorithm: str, seed: int) -> RunDirectory:
     """The directory of a run under ``root``; a task's name is made safe for a path."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", task).strip("._") or "task"
-    return RunDirectory(root / safe / algorithm / f"seed_{seed}")
+    return RunDirectory(root / safe_name(task) / algorithm / f"seed_{seed}")
+
+
+def safe_name(task: str) -> str:
+    """A task's name as a folder has it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", task).strip("._") or "task"
+
+
+def is_locked(run: RunDirectory) -> bool:
+    """Whether a process works in a run directory at this moment."""
+    try:
+        with run.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager
