@@ -23,6 +23,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from duopoly.spread import filled, over, spread
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -60,7 +62,9 @@ class Kernel(Generic[P, R]):
                 rest.append(others)
                 return arrays
 
-            arrays = jax.vmap(one)(jax.tree.map(lambda *leaves: jnp.stack(leaves), *own))
+            games = spread(jax.tree.map(lambda *leaves: jnp.stack(leaves), *own))
+            with over(1):  # the games are what is spread
+                arrays = jax.vmap(one)(games)
             each = (jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(len(own)))
             return [eqx.combine(one, rest[0]) for one in each]
 
@@ -209,8 +213,9 @@ def _compute(group: Sequence[_Seat], size: int) -> None:
         if len(calls) == 1:
             answers = [first.kernel.alone(**first.inputs)]
         else:
-            filled = calls + [first] * (size - len(calls))
-            answers = first.kernel.together([call.own for call in filled], first.common)
+            copies = [first] * (filled(size) - len(calls))
+            own = [call.own for call in calls + copies]
+            answers = first.kernel.together(own, first.common)
     except Exception as error:
         for seat in group:
             seat.error = error

@@ -29,6 +29,7 @@ from duopoly.model.train_member import Networks, Progress, train_member
 from duopoly.narrow import narrow
 from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ModelSettings
+from duopoly.spread import gather, spread
 from duopoly.types import Transitions, clip_action
 
 Tree = TypeVar("Tree")
@@ -133,10 +134,10 @@ def _fit(
             objective = with_leader_penalty(objective, own, networks.dynamics)
         return train_member(key, networks, drawn, objective, settings, num_epochs, max_steps)
 
-    before = networks_of(ensemble)
-    keys = jax.random.split(key, ensemble.num_members)
+    before = spread(networks_of(ensemble))
+    keys = spread(jax.random.split(key, ensemble.num_members))
     gradient = None if penalty is None else penalty.gradient
-    fitted, progress = jax.vmap(fit_member)(keys, before, anchor, gradient)
+    fitted, progress = gather(jax.vmap(fit_member)(keys, before, anchor, gradient))
     is_refused = ~(jnp.isfinite(progress.loss) & all_finite(fitted))
     if validation is not None:
         is_refused |= ~jnp.isfinite(progress.holdout_error)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.settings import ImaginationSettings
+from duopoly.spread import spread
 from duopoly.types import Prediction, Rollouts, Transitions
 
 Act = Callable[[Key[Array, ""], Float[Array, "E B obs"]], Float[Array, "E B act"]]
@@ -126,6 +127,6 @@ def imagine(
         return (next_obs, valid & ~terminated & ~truncated), seen
 
     keys = jax.random.split(key, 2 * horizon)
-    everywhere = jnp.ones(starts.shape[:2], bool)
-    _, rollouts = jax.lax.scan(step, (starts, everywhere), (keys[:horizon], keys[horizon:]))
+    begin = spread((starts, jnp.ones(starts.shape[:2], bool)), axis=1)
+    _, rollouts = jax.lax.scan(step, begin, (keys[:horizon], keys[horizon:]))
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), rollouts)

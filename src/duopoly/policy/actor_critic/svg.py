@@ -33,6 +33,7 @@ from duopoly.policy.actor_critic.learner import (
 from duopoly.policy.actor_critic.lookahead import Lookahead, look_ahead, soft_return
 from duopoly.policy.actor_critic.pool import members_share, sample, sample_real
 from duopoly.settings import Settings
+from duopoly.spread import spread
 
 READS: Final = tuple(
     f"policy.actor_critic.{name}" for name in ("horizon", "lookahead_weight", "soft_survival")
@@ -52,7 +53,7 @@ def teach(
     key_starts, key_ahead, key_some, key_real = jax.random.split(key, 4)
     assert experience.pool is not None
     shape = members_share(experience.world, options)
-    starts = sample(key_starts, experience.pool, shape).obs
+    starts = spread(sample(key_starts, experience.pool, shape).obs, axis=1)
 
     def loss_fn(network: MLP) -> tuple[Float[Array, ""], tuple[Lookahead, Array]]:
         actor = state.actor.with_network(network)
