@@ -103,7 +103,10 @@ def imagine_path() -> Prepared:
 
 
 def natural_gradient_path() -> Prepared:
-    """One natural gradient step with the Fisher matrix of every sample."""
+    """One natural gradient step, the Fisher matrix from as many samples as a preset takes.
+
+    From a fifth of them the direction is that of all: docs/tuning.md has the cosines.
+    """
     keys = jax.random.split(jax.random.key(2), 4)
     num = MEMBERS * ROLLOUTS * HORIZON
     policy = init_policy(keys[0], OBS, ACTION, POLICY)
@@ -112,17 +115,20 @@ def natural_gradient_path() -> Prepared:
     advantage = jax.random.normal(keys[3], (num,))
     samples = Samples(obs, action, log_probs(policy, obs, action), advantage, jnp.ones(num))
 
+    seen = obs[: POLICY.fisher_samples]
+
     @jax.jit
-    def run(policy: GaussianPolicy) -> object:
-        return natural_gradient_step(policy, (), lambda p: objective(p, samples, 0.0), obs, POLICY)
+    def run(policy: GaussianPolicy, samples: Samples, seen: jax.Array) -> object:
+        return natural_gradient_step(policy, (), lambda p: objective(p, samples, 0.0), seen, POLICY)
 
     products = layer_products((OBS, *POLICY.hidden, ACTION))
     # The gradient takes 6, a Fisher-vector product 4 forwards and 4 back; one more is the residual.
-    per_sample = (6 + 8 * (POLICY.cg_iterations + 1)) * products
+    of_fisher = 8 * (POLICY.cg_iterations + 1) * len(seen)
     return Prepared(
-        f"{num:,} samples, {POLICY.cg_iterations} conjugate gradient iterations",
-        lambda: run(policy),
-        num * per_sample,
+        f"{num:,} samples, Fisher matrix of {len(seen):,}, "
+        f"{POLICY.cg_iterations} conjugate gradient iterations",
+        lambda: run(policy, samples, seen),
+        (6 * num + of_fisher) * products,
     )
 
 
