@@ -74,7 +74,7 @@ def test_any_real_dtype_and_layout(agent, dtype):
 def test_what_is_not_finite_is_refused(agent, bad):
     obs = np.zeros((3, 4))
     obs[1, 2] = bad
-    with pytest.raises(ValueError, match=rf"component \(1, 2\) is {re.escape(str(bad))}"):
+    with pytest.raises(ValueError, match=rf"obs\[2\] of row 1 is {re.escape(str(bad))}"):
         agent.predict(obs)
 
 

@@ -316,7 +316,7 @@ def test_only_the_task_file_runs_code_of_the_users():
         if module in ("duopoly.cli.task_file", "runpy", "imp", "code")
     }
     # The path comes from the words typed, so only commands that have a flag for it.
-    commands = ("train", "evaluate", "video", "diagnose", "check")
+    commands = ("train", "sweep", "evaluate", "video", "picture", "diagnose", "check", "main")
     assert importers == {PACKAGE / "cli" / f"{name}.py" for name in commands}
 
 

@@ -13,7 +13,7 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, final
 
@@ -34,7 +34,7 @@ from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
-from duopoly.types import MAX_SIZE, Controller
+from duopoly.types import Controller
 from duopoly.world.changing import names_of, task_after
 from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
@@ -148,7 +148,7 @@ class Agent:
 
     def predict(
         self,
-        obs: np.ndarray,
+        obs: np.ndarray | Mapping[str, Any] | tuple[Any, ...],
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
@@ -156,7 +156,8 @@ class Agent:
         """The action for one observation ``[obs]``, or for each of a batch ``[N, obs]``.
 
         Args:
-            obs: in the environment's units; any real dtype.
+            obs: in the environment's units; any real dtype. One observation may be a Dict or a
+                Tuple, as the environment gives it.
             state: what the last call returned; None at first. A planner's is the rest of its
                 plan, ``[T, act]`` or ``[N, T, act]``; any other policy has no memory, and returns
                 it as it came.
@@ -171,7 +172,7 @@ class Agent:
                 that answers with an action that is not finite.
         """
         spec = self.task.spec
-        array = _read_obs(obs, spec.obs_dim, self.task.name)
+        array = spec.read_obs(obs, self.task.name)
         controller = self.controller
         memory = _read_memory(state, episode_start, array.shape[:-1], controller.memory)
         action, memory, _ = controller.act(array, memory, self._rng, deterministic)
@@ -326,23 +327,6 @@ def _read_seed(seed: SupportsIndex) -> int:
     if not 0 <= number <= MAX_SEED:
         raise ValueError(f"seed = {number}: must be in [0, {MAX_SEED}]")
     return number
-
-
-def _read_obs(obs: np.ndarray, obs_dim: int, name: str) -> np.ndarray:
-    array = np.asarray(obs)
-    if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or array.shape[-1] != obs_dim:
-        raise ValueError(
-            f"observation of {array.dtype} {array.shape}: {name} takes numbers of shape "
-            f"({obs_dim},) or (N, {obs_dim})"
-        )
-    array = array.astype(np.float64)
-    is_believable = np.abs(array) < MAX_SIZE
-    if not is_believable.all():
-        where = tuple(int(i) for i in np.argwhere(~is_believable)[0])
-        raise ValueError(
-            f"observation is not finite or beyond belief: component {where} is {array[where]}"
-        )
-    return array
 
 
 def _read_memory(

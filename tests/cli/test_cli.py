@@ -37,8 +37,8 @@ MISTAKES = {
         "register the environment in a program of your own and play it from there"
     ),
     "train CartPole-v1": (
-        "duopoly train: CartPole-v1: action space is Discrete(2), but only flat Box spaces can be "
-        "learned: for a Dict or Tuple of Boxes use gymnasium.wrappers.FlattenObservation"
+        "duopoly train: CartPole-v1: action space is Discrete(2), but only a flat Box can be acted "
+        "in: wrap it with gymnasium.wrappers.TransformAction"
     ),
     "train Hopper-v5 again": "duopoly train: unexpected argument 'again'; see --help",
     "train Hopper-v5 --sed 1": "duopoly train: unknown flag --sed; did you mean '--seed'?",

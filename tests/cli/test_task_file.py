@@ -10,7 +10,8 @@ import pytest
 
 from duopoly.agent import PAL
 from duopoly.cli import main as cli
-from duopoly.cli.task_file import load
+from duopoly.cli import task_file
+from duopoly.cli.task_file import imported, load
 from duopoly.runs.rundir import RunDirectory
 
 MINE = """
@@ -202,3 +203,65 @@ def test_an_environment_registered_by_the_file_may_lend_its_name(mine):
         "import duopoly\nTASK = duopoly.make_task('MyPoint-v0')\n"
     )
     assert load(mine, "MyPoint-v0").horizon == 20
+
+
+PACKAGE = """
+import gymnasium as gym
+from gymnasium.envs.classic_control.pendulum import PendulumEnv
+
+gym.register("{name}-v0", PendulumEnv, max_episode_steps=7)
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> str:
+    """A package that registers an environment."""
+    monkeypatch.setattr(task_file, "_imported", {})
+    name = f"robots_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(PACKAGE.format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_package_is_imported_where_it_is_typed(package, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["check", f"{package}-v0", "--steps", "100"])
+    assert stop.value.code == 2
+    assert f"unknown task '{package}-v0'" in capsys.readouterr().err
+    cli.main(["check", f"{package}-v0", f"--import={package}", "--steps", "100"])
+    assert "100 actions in 15 episodes" in capsys.readouterr().out
+    assert ["--import", package] == imported()[-2:]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--import"], "--import needs the name of a package"),
+        (["--import", "--steps"], "--import needs the name of a package"),
+        (["--import", "no_such_robots"], "there is no module 'no_such_robots' here; install it"),
+        (["--import=broken_robots"], "--import broken_robots: RuntimeError: out of order"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_in_one_line(words, told, tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken_robots.py").write_text("raise RuntimeError('out of order')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["check", "Pendulum-v1", *words])
+    assert stop.value.code == 2
+    found = capsys.readouterr().err
+    assert told in found
+    assert found.count("\n") == 1
+
+
+def test_a_task_of_ones_own_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    path = tmp_path / "my_arm.py"
+    path.write_text(
+        "import gymnasium as gym, duopoly\n"
+        "TASK = duopoly.make_task("
+        "lambda render_mode: gym.make('Reacher-v5'), name='MyArm', horizon=5)\n"
+    )
+    for words in ([], ["MyArm", "Reacher-v5"]):
+        out = tmp_path / "arm.png"
+        cli.main(["picture", *words, "--task-file", str(path), "--out", str(out), "--width", "32"])
+        assert out.read_bytes().startswith(b"\x89PNG")

@@ -145,7 +145,8 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     ("change", "reason"),
     [
         ({"obs_dim": 0}, "those of no task"),
-        ({"obs_dim": 4}, "expected float32"),
+        ({"obs_dim": 4, "obs_names": []}, "expected float32"),
+        ({"obs_names": ["a"]}, "obs_names must be a text"),
         ({"action_low": [3.0]}, "those of no task"),
         ({"action_low": ["a"]}, "must be finite numbers"),
         ({"action_dtype": "object"}, "must be float16, float32"),

@@ -114,6 +114,6 @@ def test_a_broken_film_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_world_without_mujoco_is_refused() -> None:
-    task = Task("Bare", "", lambda _: gym.Env(), horizon=5)
+    task = Task("Bare", "", lambda _: gym.make("Pendulum-v1"), horizon=5)
     with pytest.raises(render.RenderError, match="Bare is not simulated by MuJoCo"):
         render.render_episodes(task, memoryless(lambda obs, rng: np.zeros(1)), 0)

@@ -59,7 +59,10 @@ def test_every_built_in_task_agrees_with_its_environment(name: str) -> None:
 
 def test_an_approximation_is_told_with_its_size() -> None:
     report = check_task(get_task(APPROXIMATE))
-    assert set(report.differing) <= {"compute_fn, component 9", "compute_fn, component 10"}
+    assert set(report.differing) <= {
+        "compute_fn, component obs[9]",
+        "compute_fn, component obs[1]0",
+    }
     assert all(found.max_deviation < 2e-4 for found in report.comparisons)
 
 
@@ -73,7 +76,7 @@ def test_a_right_task_agrees(task: Task) -> None:
     parts = {found.part: found.num_compared for found in report.comparisons}
     assert parts["terminated_fn where the world ends"] == report.num_ends
     assert parts["terminated_fn where the world goes on"] == 400 - report.num_ends
-    assert parts["constant component 2"] == parts["reward_fn"] == 400
+    assert parts["constant component obs[2]"] == parts["reward_fn"] == 400
     assert str(report).startswith(f"{task.name}: 400 actions in {report.num_episodes} ")
     assert "DIFFERS" not in str(report)
 
@@ -93,14 +96,15 @@ WRONG = {
         {"terminated_fn": lambda o, a, n: jnp.abs(n[0]) > 2.1},
         "terminated_fn where the world ends",
     ),
-    "not constant": ({"constant": (0, 2)}, "constant component 0"),
+    "not constant": ({"constant": (0, 2)}, "constant component obs[0]"),
     "computed from obs": (
-        {"compute_fn": lambda o, a, n: n.at[3].set(jnp.sum(o[:2] ** 2))}, "compute_fn, component 3"
+        {"compute_fn": lambda o, a, n: n.at[3].set(jnp.sum(o[:2] ** 2))},
+        "compute_fn, component obs[3]",
     ),
-    "computes nothing": ({"compute_fn": lambda o, a, n: n}, "compute_fn, component 3"),
+    "computes nothing": ({"compute_fn": lambda o, a, n: n}, "compute_fn, component obs[3]"),
     "computes too much": (
         {"compute_fn": lambda o, a, n: fill(o, a, n).at[1].add(0.1)},
-        "compute_fn, component 1 (not in computed)",
+        "compute_fn, component obs[1] (not in computed)",
     ),
 }  # fmt: skip
 
@@ -151,7 +155,7 @@ class DriftingPoint(PointEnv):
 
 def test_a_component_that_creeps_is_not_constant() -> None:
     task = dataclasses.replace(POINT, make=lambda _: DriftingPoint())
-    assert check_task(task, 200).differing == ("constant component 2",)
+    assert check_task(task, 200).differing == ("constant component obs[2]",)
 
 
 def test_small_rewards_are_held_to_their_own_scale() -> None:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import jax
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, Space
+from gymnasium.spaces import Box, Dict, Discrete, Space, Text
 
 from duopoly.world.task import Task, TaskError, inspect_spaces, to_env_units
 
@@ -35,10 +35,12 @@ def test_sizes_and_bounds_are_read() -> None:
 @pytest.mark.parametrize(
     ("obs_space", "action_space", "words"),
     [
-        (Discrete(4), ACTION, r"observation space is Discrete\(4\).*flat Box"),
-        (Dict(a=OBS), ACTION, "observation space is Dict.*FlattenObservation"),
         (Box(0, 255, (8, 8, 3), np.uint8), ACTION, r"image \(8, 8, 3\).*observes its state"),
-        (Box(-1, 1, (2, 2)), ACTION, r"shape \(2, 2\)"),
+        (Dict(eye=Box(0, 255, (8, 8), np.uint8)), ACTION, r'obs\["eye"\] is an image'),
+        (Dict(a=OBS, b=Text(3)), ACTION, r'obs\["b"\] is Text.*only arrays of numbers'),
+        (Dict(a=Box(-1, 1, (0,))), ACTION, r'obs\["a"\] has shape \(0,\)'),
+        (Dict(), ACTION, "observes nothing"),
+        (OBS, Box(-1, 1, (2, 2)), r"shape \(2, 2\)"),
         (OBS, Discrete(2), r"action space is Discrete\(2\)"),
         (OBS, Box(-np.inf, np.inf, (2,)), r"component 0 has bounds \[-inf, inf\].*finite"),
         (OBS, Box(np.array([-1, 0.5], np.float32), np.array([1, 0.5], np.float32)),

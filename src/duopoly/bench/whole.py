@@ -28,7 +28,7 @@ SWIFT, NEVER_ENDS, HOPPER = "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5"
 def step_path() -> Prepared:
     """The simulator alone."""
     task = get_task(NEVER_ENDS)
-    env = task.make(None)
+    env = task.build()
     low, high = task.spec.action_low, task.spec.action_high
     rng = np.random.default_rng(0)
 
@@ -44,7 +44,7 @@ def step_path() -> Prepared:
 def collect_path() -> Prepared:
     """The same steps, acted by a policy and kept."""
     task, controller = _beginner(NEVER_ENDS)
-    env = task.make(None)
+    env = task.build()
     return Prepared(
         f"{NUM_STEPS:,} steps of {NEVER_ENDS}",
         lambda: collect(env, task, controller, NUM_STEPS, 0, 0),
@@ -54,7 +54,7 @@ def collect_path() -> Prepared:
 def evaluate_path() -> Prepared:
     """One episode without noise."""
     task, controller = _beginner(NEVER_ENDS)
-    env = task.make(None)
+    env = task.build()
     return Prepared(f"1 episode of {NEVER_ENDS}", lambda: evaluate(env, task, controller, 1, 0))
 
 

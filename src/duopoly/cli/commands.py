@@ -40,7 +40,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "video": Command(video.Video, video.act),
     "sweep": Command(sweep.Sweep, sweep.act, sweep.complete),
     "figure": Command(figure.Figure, figure.act),
-    "picture": Command(picture.Picture, picture.act),
+    "picture": Command(picture.Picture, picture.act, picture.complete),
     "export": Command(export.Export, export.act),
     "diagnose": Command(diagnose.Diagnose, diagnose.act),
     "check": Command(check.Check, check.act, check.complete),

@@ -12,6 +12,7 @@ from typing import Final
 
 from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
+from duopoly.cli.task_file import import_packages
 from duopoly.fields import nearest
 from duopoly.runs.compiled import keep_compiled
 from duopoly.runs.errors import UsageError, tell
@@ -28,6 +29,7 @@ commands:
 {commands}
 
 Each has its own --help; `duopoly train TASK --help` shows the settings of that task's preset.
+`--import PACKAGE`, in any of them, imports a package that registers environments with Gymnasium.
 `duopoly --version` tells the version.
 """
 
@@ -86,7 +88,7 @@ def _dispatch(words: list[str]) -> None:
         raise UsageError(f"unknown {kind} {words[0]!r}{nearest(words[0], known)}")
     else:
         keep_compiled()
-        COMMANDS[words[0]].act(parse(words))
+        COMMANDS[words[0]].act(parse(import_packages(words)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from tyro.conf import Positional, arg
 
-from duopoly.cli import train
+from duopoly.cli import task_file, train
 from duopoly.cli.flags import Typed, read_flags
 from duopoly.fields import between, nearest
 from duopoly.lab.studies import STUDIES
@@ -205,6 +205,7 @@ def _missing(command: Sweep, study: Study, wanted: train.Train, seed: int) -> Or
         name=study.name,
         seed=seed,
         words=tuple(study.words(place / command.out, seed)),
+        common=tuple(task_file.imported()),
         num_env_steps=config.steps,
         run=place / run.path,
         kept=place / kept,

@@ -1,4 +1,5 @@
-"""A task of the user's own, from the Python file named by ``--task-file``.
+"""A task of the user's own, from the Python file named by ``--task-file``, and packages that
+register environments, named by ``--import``.
 
 This is the only place where a user's code is loaded, and only because the command line names it:
 no file that a run left behind can name another.
@@ -42,6 +43,54 @@ def load(path: Path, name: str | None = None) -> "Task":
     return task
 
 
+IMPORT: Final = "--import"
+"""The flag of every command that names a package."""
+
+
+def import_packages(words: list[str]) -> list[str]:
+    """Imports the packages that the words of a command name, and returns the other words.
+
+    Importing them fills Gymnasium's registry, or they say how by ``register_envs``.
+
+    Raises:
+        UsageError: a package is not there, or raises.
+    """
+    rest: list[str] = []
+    todo = list(words)
+    while todo:
+        word = todo.pop(0)
+        flag, equals, name = word.partition("=")
+        if flag != IMPORT:
+            rest.append(word)
+            continue
+        if not equals:
+            name = todo.pop(0) if todo and not todo[0].startswith("-") else ""
+        if not name:
+            raise UsageError(f"{IMPORT} needs the name of a package")
+        _import(name)
+        _imported[name] = None
+    return rest
+
+
+def _import(name: str) -> None:
+    try:
+        gym.register_envs(importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{IMPORT} {name}: there is no module {error.name!r} here; install it first"
+        ) from None
+    except (Exception, SystemExit) as error:  # whatever the package raises
+        raise UsageError(f"{IMPORT} {name}: {type(error).__name__}: {error}") from error
+
+
+def imported() -> list[str]:
+    """The words by which another process imports the same packages."""
+    return [word for name in _imported for word in (IMPORT, name)]
+
+
+_imported: Final[dict[str, None]] = {}
+
+
 def check_known(run: RunDirectory) -> None:
     """Makes sure that a run's task is there without a file.
 
@@ -53,8 +102,8 @@ def check_known(run: RunDirectory) -> None:
         canonical_name(name)
     except UnknownTaskError:
         raise UsageError(
-            f"{run.path} is a run of {name!r}, a task of your own: "
-            f"give the file that defines it by --task-file"
+            f"{run.path} is a run of {name!r}, a task of your own: give the file that defines it "
+            f"by --task-file, or the package that registers it by {IMPORT}"
         ) from None
 
 

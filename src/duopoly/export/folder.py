@@ -128,6 +128,7 @@ def _about(policy: Policy) -> dict[str, Any]:
         "seed": policy.config.seed,
         "env_steps": policy.env_steps,
         "obs_dim": spec.obs_dim,
+        "obs_names": [spec.obs_name(i) for i in range(spec.obs_dim)],
         "action_low": [float(x) for x in spec.action_low],
         "action_high": [float(x) for x in spec.action_high],
         "action_dtype": np.dtype(spec.action_dtype).name,

@@ -42,6 +42,8 @@ class Diagnosis:
     algorithm: str
     env_steps: int
     learned: tuple[int, ...]
+    names: tuple[str, ...]
+    """What people call the components of the observation."""
     scale: Float[np.ndarray, " learned"]
     """Standard deviation of each component in the data, the unit of errors."""
     model_error: Float[np.ndarray, "segments T"]
@@ -115,6 +117,7 @@ def diagnose(path: Path, num_episodes: int, seed: int, task: Task | None = None)
         algorithm=agent.schedule.name,
         env_steps=agent.state.env_steps,
         learned=ensemble.learned,
+        names=tuple(map(agent.task.spec.obs_name, range(agent.task.spec.obs_dim))),
         scale=scale,
         model_error=model_error,
         still_error=still_error,
@@ -144,7 +147,8 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
         "open_loop_error": at(diagnosis.model_error),
         "standing_still_error": at(diagnosis.still_error),
         "explained_variance": {
-            str(i): float(r) for i, r in zip(diagnosis.learned, diagnosis.explained, strict=True)
+            diagnosis.names[i]: float(r)
+            for i, r in zip(diagnosis.learned, diagnosis.explained, strict=True)
         },
         "real_return": diagnosis.episode.return_,
         "imagined_return": None if fan is None else [float(r) for r in imagined_returns(fan)],
@@ -191,7 +195,7 @@ def keep(diagnosis: Diagnosis, out: Path) -> None:
 
 def _episodes(agent: Agent, num_episodes: int, seed: int) -> tuple[list[Episode], Episode]:
     """Episodes of the policy with the noise that explores, and one without."""
-    env = agent.task_now.make(None)
+    env = agent.task_now.build()
     play = functools.partial(evaluate_episodes, env, agent.task)
     try:
         sampled = play(agent.controller, num_episodes, seed, stream="diagnose", deterministic=False)

@@ -128,7 +128,9 @@ def _one_step(diagnosis: Diagnosis, out: Path) -> None:
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         share = diagnosis.explained[i]
-        axes.set_title(f"obs[{diagnosis.learned[i]}]   R² = {share:.3f}", fontsize=9, color=INK)
+        axes.set_title(
+            f"{diagnosis.names[diagnosis.learned[i]]}   R² = {share:.3f}", fontsize=9, color=INK
+        )
     figure.supxlabel("real change (standard deviations)", fontsize=10, color=INK)
     figure.supylabel("predicted change", fontsize=10, color=INK)
     write(figure, out)
@@ -202,7 +204,7 @@ def _fan(diagnosis: Diagnosis, fan: Rollouts, out: Path) -> None:
             axes.plot(np.arange(1, len(values) + 1), values, color=MODEL, lw=0.9, alpha=0.7)
         real = episode.next_obs[:, component]
         axes.plot(np.arange(1, len(real) + 1), real, color=REAL, lw=1.6)
-        axes.set_title(f"obs[{component}]", fontsize=9, color=INK)
+        axes.set_title(diagnosis.names[component], fontsize=9, color=INK)
     figure.supxlabel("actions", fontsize=10, color=INK)
     write(figure, out)
 

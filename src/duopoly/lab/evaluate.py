@@ -101,7 +101,7 @@ def _evaluate(
     agent: Agent, num_episodes: int, seed: int, on_episode: Callable[[int], None]
 ) -> Evaluation:
     task = agent.task_now
-    env = task.make(None)
+    env = task.build()
     try:
         result = evaluate_episodes(
             env, task, agent.controller, num_episodes, seed, stream="final", on_episode=on_episode

@@ -88,7 +88,7 @@ def render_episodes(
     Raises:
         RenderError: the task is not simulated by MuJoCo.
     """
-    env = task.make(None)
+    env = task.build()
     fps = env.metadata.get("render_fps", _MAX_FPS) / task.action_repeat
     stride = math.ceil(fps / _MAX_FPS)
     model, data = _simulation(env, task)
@@ -130,7 +130,7 @@ def render_moments(
     Raises:
         RenderError: the task is not simulated by MuJoCo.
     """
-    env, address = task.make(None), EpisodeSeed(seed, "show", 0, 0)
+    env, address = task.build(), EpisodeSeed(seed, "show", 0, 0)
     try:
         model, data = _simulation(env, task)
         play = functools.partial(rollout, env, task, seed=address, deterministic=True)

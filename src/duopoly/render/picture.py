@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,7 +13,7 @@ from duopoly.agent import load_agent
 from duopoly.render import figures
 from duopoly.render.frames import Frame, opengl_backend, render_moments
 from duopoly.world.interaction import memoryless
-from duopoly.world.tasks import get_task
+from duopoly.world.task import Task
 
 _DPI: Final = 100
 _STRIP: Final = 26
@@ -39,8 +39,15 @@ class Drawing:
     """What drew them."""
 
 
-def draw(subjects: Sequence[str | Path], num_moments: int, width: int, seed: int) -> Drawing:
-    """Draws tasks, given by name, at reset, and trained policies, given by path, at work.
+class Trained(NamedTuple):
+    """A policy at a path; a task of one's own must be given."""
+
+    path: Path
+    task: Task | None
+
+
+def draw(subjects: Sequence[Task | Trained], num_moments: int, width: int, seed: int) -> Drawing:
+    """Draws tasks at reset, and trained policies at work.
 
     Raises:
         UsageError: there is no trained policy at a path.
@@ -49,7 +56,7 @@ def draw(subjects: Sequence[str | Path], num_moments: int, width: int, seed: int
     size = max(1, width * 3 // 4), width
     shots = []
     for subject in subjects:
-        if isinstance(subject, str):
+        if isinstance(subject, Task):
             shots.append(_at_reset(subject, seed, size))
         else:
             shots += _at_work(subject, seed, num_moments, size)
@@ -85,15 +92,14 @@ def write(drawing: Drawing, columns: int, out: Path) -> None:
     figures.write(figure, out)
 
 
-def _at_reset(name: str, seed: int, size: tuple[int, int]) -> Shot:
-    task = get_task(name)
+def _at_reset(task: Task, seed: int, size: tuple[int, int]) -> Shot:
     still = np.zeros(task.spec.action_dim)
     ((_, frame),) = render_moments(task, memoryless(lambda _obs, _rng: still), seed, 1, size)
     return Shot(frame, task.name)
 
 
-def _at_work(path: Path, seed: int, num_moments: int, size: tuple[int, int]) -> list[Shot]:
-    agent = load_agent(path)
+def _at_work(what: Trained, seed: int, num_moments: int, size: tuple[int, int]) -> list[Shot]:
+    agent = load_agent(what.path, what.task)
     task = agent.task_now
     moments = render_moments(task, agent.controller, seed, num_moments, size)
     return [Shot(frame, f"{task.name}, {num_actions} actions") for num_actions, frame in moments]

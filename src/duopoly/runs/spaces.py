@@ -39,6 +39,7 @@ def encode(task: Task) -> bytes:
             "action_high": [float(x) for x in spec.action_high],
             "action_dtype": np.dtype(spec.action_dtype).name,
             "angles": list(task.angles),
+            "obs_names": list(spec.obs_names),
         }
     )
 
@@ -77,8 +78,11 @@ def read(run: RunDirectory, task_name: str) -> Spaces:
 
 
 def _decode(values: object) -> Spaces:
-    kinds = {"action_low": list, "action_high": list, "angles": list}
-    record = read_record(values, {"format": int, "obs_dim": int, "action_dtype": str, **kinds})
+    kinds: dict[str, type] = {"action_low": list, "action_high": list, "angles": list}
+    if isinstance(values, dict):  # runs of earlier versions have no names
+        values = {"obs_names": [], **values}
+    kinds |= {"format": int, "obs_dim": int, "action_dtype": str, "obs_names": list}
+    record = read_record(values, kinds)
     low, high = (_numbers(record, name) for name in ("action_low", "action_high"))
     obs_dim, angles = record["obs_dim"], record["angles"]
     if record["action_dtype"] not in DTYPES:
@@ -87,8 +91,11 @@ def _decode(values: object) -> Spaces:
         raise DamageError("obs_dim, action_low and action_high are those of no task")
     if not all(type(index) is int and 0 <= index < obs_dim for index in angles):
         raise DamageError(f"angles = {angles}: must be components of the observation")
+    names = tuple(record["obs_names"])
+    if len(names) not in (0, obs_dim) or not all(type(name) is str for name in names):
+        raise DamageError("obs_names must be a text for each component of the observation")
     dtype = DTYPES[record["action_dtype"]]
-    return Spaces(Spec(obs_dim, len(low), low, high, dtype), tuple(angles))
+    return Spaces(Spec(obs_dim, len(low), low, high, dtype, names), tuple(angles))
 
 
 def _numbers(record: dict[str, Any], name: str) -> np.ndarray:

@@ -31,6 +31,8 @@ class Order(NamedTuple):
     seed: int
     words: tuple[str, ...]
     """What follows ``duopoly`` to train it, or to go on with it."""
+    common: tuple[str, ...]
+    """What follows every command."""
     num_env_steps: int
     run: Path
     kept: Path
@@ -102,7 +104,7 @@ def _run(order: Order, words: Sequence[str], log: IO[str], is_stopping: Callable
         raise StoppedError
     threads = str(order.num_threads)
     process = subprocess.Popen(
-        [sys.executable, "-m", "duopoly", *words],
+        [sys.executable, "-m", "duopoly", *words, *order.common],
         cwd=order.place,
         env={**os.environ, "PJRT_NPROC": threads, "OMP_NUM_THREADS": threads},
         stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ from typing import Any, final
 
 import gymnasium as gym
 
+from duopoly.world.flat import flat
 from duopoly.world.perturb import Change, EnvFactory, PerturbationError, in_force, read_changes
 from duopoly.world.task import Task
 
@@ -67,7 +68,7 @@ def make_of(task: Task, change: Change) -> EnvFactory:
 
 
 def _opened(stack: contextlib.ExitStack, make: EnvFactory) -> gym.Env[Any, Any]:
-    env = make(None)
+    env = flat(make(None))
     stack.callback(env.close)
     return env
 

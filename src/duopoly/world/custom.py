@@ -8,6 +8,7 @@ import gymnasium as gym
 
 from duopoly.types import Episode
 from duopoly.world.environments import from_registry, repeating
+from duopoly.world.perturb import Perturbation
 from duopoly.world.task import ComputeFn, EnvFactory, RewardFn, Task, TaskError, TerminatedFn
 
 
@@ -23,6 +24,9 @@ def make_task(
     constant: Iterable[int] = (),
     computed: Iterable[int] = (),
     compute_fn: ComputeFn | None = None,
+    angles: Iterable[int] = (),
+    names: Iterable[str] = (),
+    perturbations: Iterable[Perturbation] = (),
 ) -> Task:
     """Returns a task of an environment, with what is known about it.
 
@@ -33,8 +37,8 @@ def make_task(
         horizon: actions per episode; by default the time limit in the registry.
         action_repeat: environment steps per action, made by wrapping the environment in
             `RepeatAction`; ``reward_fn`` then tells their sum.
-        reward_fn, terminated_fn, success_fn, constant, computed, compute_fn: as in `Task`; compare
-            them with the environment by `duopoly.check_task`.
+        reward_fn, terminated_fn, success_fn, constant, computed, compute_fn, angles, names,
+            perturbations: as in `Task`; `duopoly.check_task` compares them with the environment.
 
     Raises:
         TaskError: there is no such environment, or a part makes no sense; the message names it.
@@ -63,6 +67,9 @@ def make_task(
         constant=tuple(constant),
         computed=tuple(computed),
         compute_fn=compute_fn,
+        angles=tuple(angles),
+        names=tuple(names),
+        perturbations=tuple(perturbations),
     )
 
 

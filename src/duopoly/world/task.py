@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from duopoly.types import Episode
+from duopoly.types import MAX_SIZE, Episode
 from duopoly.world.environments import repeating
+from duopoly.world.flat import SpaceError, component_names, flat, flat_observation
 from duopoly.world.perturb import EnvFactory as EnvFactory
 from duopoly.world.perturb import Perturbation
 
@@ -41,6 +42,42 @@ class Spec:
     action_high: Float[np.ndarray, " act"]
     action_dtype: type[np.floating[Any]] = np.float32
     """Of what the environment is given: float16 where its space holds no more."""
+    obs_names: tuple[str, ...] = ()
+    """Of the components of the observation, for people; without them, ``obs[i]``."""
+    obs_space: gym.Space[Any] | None = None
+    """What the environment itself observes, before it is made flat; None: not known."""
+
+    def obs_name(self, index: int) -> str:
+        """What people call a component of the observation."""
+        return self.obs_names[index] if self.obs_names else f"obs[{index}]"
+
+    def read_obs(self, obs: Any, name: str) -> Float[np.ndarray, "*N obs"]:
+        """An observation as a user has it, or a batch of them, as numbers; a Dict is made flat.
+
+        Raises:
+            ValueError: it is none of a task of that name.
+        """
+        if isinstance(obs, Mapping | tuple) and self.obs_space is not None:
+            try:
+                obs = flat_observation(self.obs_space, obs)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                wanted = _one_line(self.obs_space)
+                raise ValueError(f"observation {obs}: {name} observes {wanted}") from None
+        array, dim = np.asarray(obs), self.obs_dim
+        if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or array.shape[-1] != dim:
+            raise ValueError(
+                f"observation of {array.dtype} {array.shape}: {name} takes numbers of shape "
+                f"({dim},) or (N, {dim})"
+            )
+        array = array.astype(np.float64)
+        if not (is_believable := np.abs(array) < MAX_SIZE).all():
+            where = tuple(int(i) for i in np.argwhere(~is_believable)[0])
+            of_row = f" of row {where[0]}" if len(where) == 2 else ""
+            raise ValueError(
+                f"observation is not finite or beyond belief: {self.obs_name(where[-1])}{of_row} "
+                f"is {array[where]}"
+            )
+        return array
 
     def for_env(self, action: Float[np.ndarray, "*N act"]) -> Float[np.ndarray, "*N act"]:
         """What the environment is given for an action in policy units."""
@@ -87,6 +124,8 @@ class Task:
     angles: tuple[int, ...] = ()
     """Observation components that are angles (rad) of joints that turn freely, as often as they
     like: networks see their sine and cosine instead, so that a full turn changes nothing."""
+    names: tuple[str, ...] = ()
+    """Of the components of the observation, for people; without them they come from its space."""
     perturbations: tuple[Perturbation, ...] = ()
     """Worlds that this one can turn into while a game is played."""
     hold_fn: "Callable[[int], Task] | None" = None
@@ -107,10 +146,19 @@ class Task:
             raise TaskError(f"{self.name}: give computed and compute_fn together or neither")
         if twice := set(self.constant) & set(self.computed):
             raise TaskError(f"{self.name}: components {sorted(twice)} are constant and computed")
-        if twice := _twice(self.angles):
-            raise TaskError(f"{self.name}: angles has {twice} twice")
+        for field in ("angles", "names"):
+            if twice := _twice(getattr(self, field)):
+                raise TaskError(f"{self.name}: {field} has {twice} twice")
+        if not (isinstance(self.names, tuple) and all(map(_is_name, self.names))):
+            raise TaskError(
+                f"{self.name}: names = {self.names}, must be a tuple of printable texts"
+            )
         if twice := _twice([perturbation.name for perturbation in self.perturbations]):
             raise TaskError(f"{self.name}: perturbations has {twice} twice")
+
+    def build(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Builds the environment, so that it observes one flat array."""
+        return flat(self.make(render_mode))
 
     def held(self, action_repeat: int) -> "Task":
         """This task with each action held for so many environment steps; 0: as it is.
@@ -150,8 +198,15 @@ class Task:
             raise TaskError(f"{self.name} cannot be made: {reason}") from error
         try:
             spec = inspect_spaces(env, self.name)
+            if self.names:
+                spec = dataclasses.replace(spec, obs_names=self.names)
         finally:
             env.close()
+        if len(self.names) not in (0, spec.obs_dim):
+            raise TaskError(
+                f"{self.name}: names has {len(self.names)}, but the observation {spec.obs_dim} "
+                f"components"
+            )
         for index in self.constant + self.computed + self.angles:
             if not 0 <= index < spec.obs_dim:
                 raise TaskError(
@@ -185,7 +240,7 @@ def to_env_units(action: AnyArray, low: np.ndarray, high: np.ndarray) -> AnyArra
 
 
 def inspect_spaces(env: gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any], name: str) -> Spec:
-    """Reads the sizes and action bounds of an environment with flat, bounded Box spaces.
+    """Reads the sizes of an environment's spaces, the names of what it observes, and its bounds.
 
     Raises:
         TaskError: a space is of another kind; the message says which, why and what to do.
@@ -195,33 +250,35 @@ def inspect_spaces(env: gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any],
             f"{name}: is a vector of {env.num_envs} environments, but a task plays a single one: "
             f"give what builds one of them"
         )
-    obs_space = _flat_box(env.observation_space, f"{name}: observation space")
+    try:
+        names = component_names(env.observation_space)
+    except SpaceError as error:
+        raise TaskError(f"{name}: {error}") from None
+    if not names:
+        raise TaskError(f"{name}: the environment observes nothing")
     action_space = _flat_box(env.action_space, f"{name}: action space")
     low, high = _action_bounds(action_space, name)
     return Spec(
-        obs_dim=obs_space.shape[0],
+        obs_dim=len(names),
         action_dim=action_space.shape[0],
         action_low=low,
         action_high=high,
         action_dtype=np.float16 if action_space.dtype == np.float16 else np.float32,
+        obs_names=names,
+        obs_space=env.observation_space,
     )
 
 
 def _flat_box(space: gym.Space[Any], what: str) -> gym.spaces.Box:
     if not isinstance(space, gym.spaces.Box):
         raise TaskError(
-            f"{what} is {_one_line(space)}, but only flat Box spaces can be learned: "
-            f"for a Dict or Tuple of Boxes use gymnasium.wrappers.FlattenObservation"
-        )
-    if space.dtype == np.uint8 and len(space.shape) >= 2:
-        raise TaskError(
-            f"{what} is an image {space.shape}, but the model predicts states: "
-            f"choose a variant of the environment that observes its state"
+            f"{what} is {_one_line(space)}, but only a flat Box can be acted in: "
+            f"wrap it with gymnasium.wrappers.TransformAction"
         )
     if len(space.shape) != 1 or space.shape[0] == 0:
         raise TaskError(
             f"{what} has shape {space.shape}, but a flat, non-empty one is needed: "
-            f"reshape it with gymnasium.wrappers.FlattenObservation or TransformAction"
+            f"reshape it with gymnasium.wrappers.TransformAction"
         )
     return space
 
@@ -257,6 +314,10 @@ def _to_float32(bounds: np.ndarray, inwards: float) -> Float[np.ndarray, " act"]
         cast = bounds.astype(np.float32)
         is_outside = cast < bounds if inwards > 0 else cast > bounds
         return np.where(is_outside, np.nextafter(cast, np.float32(inwards)), cast)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and value.strip() != ""
 
 
 def _is_whole(value: object) -> bool:

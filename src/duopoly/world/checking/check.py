@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from duopoly.types import Controller, Episode
+from duopoly.world.checking.gymnasium_check import gymnasium_notes
+from duopoly.world.checking.proposals import propose
 from duopoly.world.checking.random_play import Played, play, random_controllers
 from duopoly.world.checking.task_report import Comparison, TaskReport, Worst
 from duopoly.world.checking.traceable import (
@@ -29,7 +31,8 @@ def check_task(
 
     Compared are ``reward_fn``, ``terminated_fn``, ``compute_fn`` and whether the ``constant``
     components are constant. What rounding to float32 explains passes: see `RELATIVE_TOLERANCE`
-    and `ROUNDING`.
+    and `ROUNDING`. Notes tell what more could be declared constant or computed, and what
+    Gymnasium's own checker says.
 
     Args:
         task: what to check.
@@ -53,10 +56,11 @@ def check_task(
     played = play(task, controllers, num_steps, seed)
     _check_success(task, played.episodes)
     comparisons, notes = _compare_functions(task, played)
+    notes += [*propose(task, played), *gymnasium_notes(task)]
     comparisons += [
         # What the task holds constant is what an episode begins with.
         _compare(
-            f"constant component {i}",
+            f"constant component {task.spec.obs_name(i)}",
             played,
             played.next_obs[:, i],
             played.first_obs[:, i],
@@ -219,7 +223,9 @@ def _compare_computed(task: Task, function: TaskFunction, played: Played) -> lis
     for i in range(task.spec.obs_dim):
         expected = played.next_obs[:, i]
         is_computed = i in task.computed
-        part = f"compute_fn, component {i}" + ("" if is_computed else " (not in computed)")
+        part = f"compute_fn, component {task.spec.obs_name(i)}" + (
+            "" if is_computed else " (not in computed)"
+        )
         comparison = _compare(part, played, expected, got[:, i], _tolerance(expected))
         if is_computed or comparison.num_wrong:
             found.append(comparison)

@@ -40,7 +40,7 @@ def play(task: Task, controllers: Sequence[Controller], num_steps: int, seed: in
         raise TaskError(f"{task.name}: num_steps = {num_steps}, must be at least {fewest}")
     episodes: list[Episode] = []
     num_dropped = 0
-    env = task.make(None)
+    env = task.build()
     try:
         for index, controller in enumerate(controllers):
             parts = len(controllers)

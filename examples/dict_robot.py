@@ -1,0 +1,60 @@
+"""A robot of one's own that observes a Dict: described, checked, trained, saved."""
+
+# pyright: reportAttributeAccessIssue=false
+import gymnasium as gym
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+import duopoly
+
+MJCF = """<mujoco><option timestep="0.02"/><worldbody><body>
+  <joint name="x" type="slide" axis="1 0 0" range="-1 1" damping="1"/>
+  <joint name="y" type="slide" axis="0 1 0" range="-1 1" damping="1"/>
+  <geom size="0.05" mass="1"/></body></worldbody>
+  <actuator><motor joint="x" gear="5"/><motor joint="y" gear="5"/></actuator></mujoco>"""
+BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+
+class PuckEnv(gym.Env):
+    """A puck on a table is pushed to a place that changes with every episode."""
+
+    observation_space = gym.spaces.Dict(achieved_goal=BOX, desired_goal=BOX, velocity=BOX)
+    action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self):
+        self.model = mujoco.MjModel.from_xml_string(MJCF)
+        self.data = mujoco.MjData(self.model)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.goal = self.np_random.uniform(-0.5, 0.5, 2)
+        return self._observe(), {}
+
+    def step(self, action):
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, nstep=5)
+        return self._observe(), -np.linalg.norm(self.data.qpos - self.goal), False, False, {}
+
+    def _observe(self):
+        parts = self.data.qpos, self.goal, self.data.qvel
+        return dict(zip(self.observation_space, map(np.copy, parts), strict=True))
+
+
+# The model and these functions see one flat array: two of each part, in the order of their names.
+TASK = duopoly.make_task(
+    lambda render_mode: PuckEnv(), name="Puck", horizon=20, constant=(2, 3),
+    reward_fn=lambda obs, action, next_obs: -jnp.linalg.norm(next_obs[:2] - next_obs[2:4]),
+    terminated_fn=lambda obs, action, next_obs: jnp.zeros((), bool),
+)  # fmt: skip
+SETTINGS = {
+    "collection.initial_steps": 1_000, "collection.steps_per_round": 250, "model.hidden": (64, 64),
+    "imagination.horizon": 20, "policy.discount": 0.95, "policy.steps.conservative": 10,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    print(duopoly.check_task(TASK))
+    agent = duopoly.PAL(TASK, settings=duopoly.override(duopoly.Settings(), SETTINGS))
+    agent.learn(3_000, callback=lambda round_: print(round_.metrics["eval/mean_reward"]))
+    agent.save("puck")  # then, in a shell: duopoly export puck
