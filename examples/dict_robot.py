@@ -38,8 +38,8 @@ class PuckEnv(gym.Env):
         return self._observe(), -np.linalg.norm(self.data.qpos - self.goal), False, False, {}
 
     def _observe(self):
-        parts = self.data.qpos, self.goal, self.data.qvel
-        return dict(zip(self.observation_space, map(np.copy, parts), strict=True))
+        place, goal, velocity = map(np.copy, (self.data.qpos, self.goal, self.data.qvel))
+        return {"achieved_goal": place, "desired_goal": goal, "velocity": velocity}
 
 
 # The model and these functions see one flat array: two of each part, in the order of their names.
@@ -48,13 +48,8 @@ TASK = duopoly.make_task(
     reward_fn=lambda obs, action, next_obs: -jnp.linalg.norm(next_obs[:2] - next_obs[2:4]),
     terminated_fn=lambda obs, action, next_obs: jnp.zeros((), bool),
 )  # fmt: skip
-SETTINGS = {
-    "collection.initial_steps": 1_000, "collection.steps_per_round": 250, "model.hidden": (64, 64),
-    "imagination.horizon": 20, "policy.discount": 0.95, "policy.steps.conservative": 10,
-}  # fmt: skip
-
 if __name__ == "__main__":
     print(duopoly.check_task(TASK))
-    agent = duopoly.PAL(TASK, settings=duopoly.override(duopoly.Settings(), SETTINGS))
+    agent = duopoly.PAL(TASK, seed=0)
     agent.learn(3_000, callback=lambda round_: print(round_.metrics["eval/mean_reward"]))
     agent.save("puck")  # then, in a shell: duopoly export puck

@@ -50,9 +50,9 @@ def test_dict_robot(
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
     learn = Agent.learn
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duopoly.Settings", lambda *_: TINY, raising=False)
+    monkeypatch.setattr("duopoly.agent.preset", lambda *_: Preset(TINY, 1))
     monkeypatch.setattr(
-        Agent, "learn", lambda agent, steps, **words: learn(agent, steps / 2, **words)
+        Agent, "learn", lambda agent, steps, **words: learn(agent, steps / 10, **words)
     )
     names = runpy.run_path(str(path), run_name="__main__")
     told = capsys.readouterr().out

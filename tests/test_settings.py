@@ -199,3 +199,39 @@ def test_an_override_may_give_a_group_and_leaves_what_it_() -> None:
     assert found.policy.planner == planner
     assert found.model.epochs == dataclasses.replace(ModelSettings().epochs, step=2)
     assert given == {"epochs": {"step": 2}}
+
+
+@pytest.mark.parametrize(
+    ("task", "horizon", "action_repeat"),
+    [
+        ("Reacher7DOF", 50, 1),
+        ("Reacher-v5", 50, 1),
+        ("DKittyOrient", 80, 1),
+        ("InHandPen", 100, 1),
+        ("Hopper-v5", 500, 2),
+        ("Walker2d-v5", 500, 2),
+    ],
+)
+def test_the_rule_for_tasks_without_a_preset_explains_presets(task, horizon, action_repeat):
+    found = preset(task, "mal").settings
+    ruled = preset("my-task", "mal", None, horizon, action_repeat).settings
+    assert ruled.collection.initial_steps == found.collection.initial_steps
+    assert ruled.imagination.horizon == found.imagination.horizon
+    assert ruled.policy.discount == pytest.approx(found.policy.discount, abs=0.006)
+
+
+@pytest.mark.parametrize("algorithm", SCHEDULES)
+@pytest.mark.parametrize("improver", [None, "svg"])
+def test_no_task_imagines_more_than_an_episode(algorithm, improver):
+    settings = preset("my-task", algorithm, improver, 60).settings
+    assert settings.imagination.horizon == 60
+    assert settings.collection.initial_steps == 3_000
+    assert settings.collection.steps_per_round <= 600
+    assert settings.policy.discount == 0.975
+    if improver is None or algorithm in ACTOR_CRITIC_METHODS:
+        check_players(SCHEDULES[algorithm], settings)
+
+
+def test_what_has_a_preset_keeps_it():
+    assert preset("Hopper-v5", "pal", None, 60) == preset("Hopper-v5", "pal")
+    assert preset("Hopper-v5", "pal", "svg", 60) == preset("Hopper-v5", "pal", "svg")

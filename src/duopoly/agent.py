@@ -258,7 +258,9 @@ class Algorithm:
             ValueError: the seed is out of bounds.
         """
         task, seed = _read_task(task), _read_seed(seed)
-        settings = settings or preset(task.name, self.schedule.name).settings
+        if settings is None:
+            length = task.horizon, task.action_repeat
+            settings = preset(task.name, self.schedule.name, None, *length).settings
         state = start(task, settings, seed)
         return Agent(task, self.schedule, settings, seed, state, perturb)
 

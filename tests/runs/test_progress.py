@@ -34,6 +34,14 @@ def test_many_refused_steps_are_told():
     assert "refused" not in describe(METRICS)
 
 
+def test_imagined_and_real_returns_stand_together_only_over_like_lengths():
+    told = {**METRICS, "imagined/return_mean": 7.0}
+    assert "imagined       7.0" in describe(told)
+    assert "imagined       7.0" in describe({**told, "imagined/horizon_share": 1.0})
+    for share in (0.15, 8.0):
+        assert "imagined" not in describe({**told, "imagined/horizon_share": share})
+
+
 def test_without_a_terminal_a_line_per_round():
     out = io.StringIO()
     with live_progress("pal", 0, 10_000, Console(file=out)) as live:

@@ -19,6 +19,7 @@ from duopoly.runs.launch import train_in, train_side_by_side
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import Settings
+from duopoly.world.environments import time_limit
 from duopoly.world.perturb import Change, PerturbationError, read_change, read_changes
 from duopoly.world.tasks import canonical_name, get_task, is_registered
 from duopoly.world.tasks.catalogue import CATALOGUE
@@ -71,9 +72,9 @@ def complete(typed: Typed) -> tuple[Train, Train]:
         UnknownTaskError: no task has that name.
         SettingsError: settings that make no sense together.
     """
-    task, action_repeat = _task(typed)
+    task, action_repeat, horizon = _task(typed)
     changes = _changes(task, typed.flags)
-    default = _default(task, typed.flags, changes)
+    default = _default(task, horizon, action_repeat, typed.flags, changes)
     command = build(default, typed.flags)
     if command.seeds is not None:
         if "seed" in typed.flags:
@@ -124,19 +125,23 @@ def run_of(command: Train, seed: int) -> tuple[RunDirectory, RunConfig]:
     return run_directory(command.out, command.task, command.algorithm, seed), config
 
 
-def _task(typed: Typed) -> tuple[str, int]:
-    """The task's own name and its environment steps per action."""
+def _task(typed: Typed) -> tuple[str, int, int | None]:
+    """The task's own name, its environment steps per action, and the actions of an episode.
+
+    The last is None for tasks that have presets, which know it.
+    """
     name = typed.positionals.get("task")
     if file := typed.flags.get("task_file"):
         task = task_file.load(file, name)
-        return task.name, task.action_repeat
+        return task.name, task.action_repeat, task.horizon
     assert name is not None
     run = _run_of(name, typed.flags)
     if typed.flags.get("resume") and atomic.exists(run.settings):
         task_file.check_known(run)
     name = canonical_name(name)
-    row = CATALOGUE.get(name)
-    return name, row.action_repeat if row else 1
+    if row := CATALOGUE.get(name):
+        return name, row.action_repeat, None
+    return name, 1, time_limit(name)
 
 
 def _changes(task: str, given: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -151,13 +156,25 @@ def _changes(task: str, given: Mapping[str, Any]) -> tuple[Change, ...]:
         raise UsageError(f"--perturb {error}") from None
 
 
-def _default(task: str, given: Mapping[str, Any], changes: tuple[Change, ...]) -> Train:
+def _default(
+    task: str,
+    horizon: int | None,
+    action_repeat: int,
+    given: Mapping[str, Any],
+    changes: tuple[Change, ...],
+) -> Train:
     """What is not typed comes from the run that is resumed, or else from the preset.
 
     A preset that ends too early for what changes becomes twice as long as the last change's time.
     """
     default = Train(task=task, algorithm=given.get("algorithm", Train.algorithm))
-    found = preset(task, default.algorithm, given.get("policy.improver"))
+    found = preset(
+        task,
+        default.algorithm,
+        given.get("policy.improver"),
+        horizon=horizon,
+        action_repeat=action_repeat,
+    )
     steps, settings, perturb = found.num_env_steps, found.settings, ()
     if changes:
         steps = max(steps, 2 * changes[-1].env_steps)

@@ -119,7 +119,8 @@ def improve(
         raise GameError(
             f"round {state.round}: {error}; check the reward_fn of {game.task.name}"
         ) from error
-    metrics = player.report(info)
+    share = settings.imagination.horizon / game.task.horizon
+    metrics = {**player.report(info), "imagined/horizon_share": share}
     metrics |= objective_elsewhere(game, before, state, opponent.starts, metrics)
     if leader is not None:
         metrics |= leader.report(info.leader, policy.policy)

@@ -39,6 +39,7 @@ NUM_PAIRS: Final = 500
 METRICS: Final[Mapping[str, str]] = {
     "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
     "model/open_loop_error": "error after that many actions of a real episode, open loop",
+    "imagined/horizon_share": "actions imagined, as a share of an episode's at most",
     "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
     "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
     "game/policy_gap": "return that gap_steps more policy steps gain in the model, from below ε_π",
@@ -94,12 +95,12 @@ def compare_visits(
     key: Key[Array, ""], game: Game, rollouts: Rollouts, fresh: Transitions, inputs: Normaliser
 ) -> Metrics:
     """Compares what the policy that collected imagined with what it met."""
-    horizon = game.settings.imagination.horizon
+    imagined, longest = game.settings.imagination.horizon, game.task.horizon
     distance = visitation_distance(key, fresh, rollouts, inputs, NUM_PAIRS)
-    real_return = mean_return_of(fresh, horizon, game.task.horizon)
+    alike = jax.tree.map(lambda x: x[:, :, :longest], rollouts)
     return {
         "game/visitation_distance": float(distance),
-        "game/return_gap": float(mean_return(rollouts)) - real_return,
+        "game/return_gap": float(mean_return(alike)) - mean_return_of(fresh, imagined, longest),
     }
 
 

@@ -20,12 +20,11 @@ from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import settings_json
 from duopoly.runs.config import MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import RETURN, STEPS, read_progress
+from duopoly.runs.metrics import HORIZON_SHARE, IMAGINED, RETURN, STEPS, is_alike, read_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
 
 SUCCESS = "eval/success_rate"
-IMAGINED = "imagined/return_mean"
 
 COLOURS = {
     "pal": "#1f6fb4",
@@ -106,6 +105,8 @@ def _curve(run: RunDirectory, config: RunConfig, variant: str) -> Curve:
         return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
 
     metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
+    if not all(map(is_alike, column(HORIZON_SHARE))):
+        metrics[IMAGINED][:] = np.nan  # of fewer or more actions, it says nothing beside the real
     curve = Curve(
         config.task,
         config.algorithm,

@@ -22,6 +22,8 @@ STEPS = "time/total_timesteps"
 ELAPSED = "time/time_elapsed"
 FPS = "time/fps"
 RETURN = "eval/mean_reward"
+IMAGINED = "imagined/return_mean"
+HORIZON_SHARE = "imagined/horizon_share"
 
 _MAX_BYTES = 2**30
 """No table of ours comes near this size; a larger one is not read."""
@@ -69,6 +71,14 @@ class ProgressTable:
         number = row.get(ROUND, math.nan)
         if row.get(RETURN, math.nan) > self.best_return and math.isfinite(number):
             self.best_return, self.best_round = row[RETURN], round(number)
+
+
+def is_alike(horizon_share: float) -> bool:
+    """Whether imagined returns are of as many actions as real ones, so that they compare.
+
+    Of runs that do not tell, such as those of earlier versions, it is assumed.
+    """
+    return not abs(horizon_share - 1.0) > 0.1
 
 
 def read_progress(path: Path) -> list[dict[str, float]]:

@@ -9,7 +9,16 @@ from typing import NamedTuple, NoReturn, final
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from duopoly.runs.metrics import ELAPSED, RETURN, ROUND, STEPS, Metrics
+from duopoly.runs.metrics import (
+    ELAPSED,
+    HORIZON_SHARE,
+    IMAGINED,
+    RETURN,
+    ROUND,
+    STEPS,
+    Metrics,
+    is_alike,
+)
 
 
 @final
@@ -23,7 +32,7 @@ class Console(RichConsole):
 FIGURES = (
     ("return", RETURN, "{:9.1f}"),
     ("success", "eval/success_rate", "{:4.0%}"),
-    ("imagined", "imagined/return_mean", "{:9.1f}"),
+    ("imagined", IMAGINED, "{:9.1f}"),
     ("model error", "model/train_loss", "{:8.2g}"),
 )
 """Label, tag and format of what a line tells of a round."""
@@ -38,6 +47,8 @@ def describe(metrics: Metrics) -> str:
     parts = [f"round {metrics[ROUND]:4.0f}", f"{metrics[STEPS]:9,.0f} steps"]
     for label, tag, form in FIGURES:
         value = metrics.get(tag, math.nan)
+        if tag == IMAGINED and not is_alike(metrics.get(HORIZON_SHARE, math.nan)):
+            continue
         if not math.isnan(value):
             parts.append(f"{label} {form.format(value)}")
     refused, num_steps = (metrics.get(f"policy/{x}", 0.0) for x in ("refused_steps", "num_steps"))

@@ -17,6 +17,15 @@ Many environments count something else under shorter names.
 """
 
 
+DEFAULT_HORIZON: Final = 1_000
+"""Actions per episode of an environment that names no limit."""
+
+
+def time_limit(env_id: str) -> int:
+    """Actions per episode of an environment in Gymnasium's registry."""
+    return gym.registry[env_id].max_episode_steps or DEFAULT_HORIZON
+
+
 def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
     """Returns what builds an environment of Gymnasium's registry, with these options."""
     return _FromRegistry(env_id, dict(options or {}))

@@ -1,14 +1,9 @@
 """Any environment in Gymnasium's registry as a task with nothing known: all of it is learned."""
 
-from typing import Final
-
 import gymnasium as gym
 
-from duopoly.world.environments import from_registry
+from duopoly.world.environments import from_registry, time_limit
 from duopoly.world.task import Task, TaskError
-
-DEFAULT_HORIZON: Final = 1_000
-"""Actions per episode of an environment that names no limit."""
 
 
 def registered_task(env_id: str) -> Task:
@@ -19,7 +14,7 @@ def registered_task(env_id: str) -> Task:
     """
     if env_id not in gym.registry:
         raise TaskError(f"{env_id}: not in Gymnasium's registry")
-    horizon = gym.registry[env_id].max_episode_steps or DEFAULT_HORIZON
+    horizon = time_limit(env_id)
     return Task(
         name=env_id,
         summary=f"{env_id} as Gymnasium has it ({horizon} actions), nothing known",
