@@ -144,9 +144,37 @@ def test_a_number_of_steps_that_makes_no_sense_is_refused(agent, steps):
         agent.learn(steps)
 
 
-def test_an_environment_is_no_task():
-    with pytest.raises(TypeError, match=r"Env.*duopoly\.Task, whose `make` builds"):
+def test_an_environment_that_cannot_be_made_anew_is_no_task():
+    with pytest.raises(TaskError, match=r"was not made by gymnasium\.make.*make_task"):
         _read_task(gym.Env())
+    with pytest.raises(TypeError, match=r"3: must be a task's name, a duopoly\.Task"):
+        _read_task(3)
+
+
+def test_an_environment_from_the_registry_is_taken_as_it_is(tmp_path):
+    assert _read_task(gym.make("Pendulum-v1")).name == "Pendulum-v1"
+    env = gym.make("Hopper-v5", healthy_reward=3.0, render_mode="rgb_array")
+    env = gym.wrappers.TimeAwareObservation(env)
+    agent = PAL(env, settings=TINY)
+    assert agent.task.name == "Hopper-v5-as-given"
+    assert agent.task.reward_fn is None
+    assert agent.observation_space == env.observation_space
+    assert agent.action_space == env.action_space
+    obs, _ = env.reset(seed=0)
+    action, _ = agent.predict(obs)
+    assert env.action_space.contains(action)
+    agent.learn(60)
+    agent.save(tmp_path / "agent")
+    env.close()
+    again = gym.wrappers.TimeAwareObservation(gym.make("Hopper-v5", healthy_reward=3.0))
+    loaded = PAL.load(tmp_path / "agent", again)
+    assert loaded.state.env_steps == agent.state.env_steps
+    assert (
+        repr(loaded)
+        == f"PAL('Hopper-v5-as-given', seed=0): {agent.state.env_steps} environment steps"
+    )
+    for name, array in agent.get_parameters().items():
+        np.testing.assert_array_equal(loaded.get_parameters()[name], array)
 
 
 def test_a_seed_of_any_whole_type_is_saved(config, tmp_path):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, final
 
+import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
@@ -26,7 +27,7 @@ from duopoly.game.play import PhaseFn, Round, play
 from duopoly.game.state import Game, GameState, start
 from duopoly.policy.player import PolicyPlayer
 from duopoly.presets import preset
-from duopoly.runs import atomic, checkpoint, saved, snapshot
+from duopoly.runs import checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.keeper import clocked, logged
@@ -36,6 +37,7 @@ from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import Controller
 from duopoly.world.changing import names_of, task_after
+from duopoly.world.custom import task_of
 from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
 from duopoly.world.tasks import check_name, get_task
@@ -79,6 +81,27 @@ class Agent:
     def num_timesteps(self) -> int:
         """Real environment steps since the count last began."""
         return self.state.env_steps - self._counted_from
+
+    @property
+    def observation_space(self) -> gym.Space[Any]:
+        """What the environment observes, as it observes it."""
+        return self.task.spec.obs_space or gym.spaces.Box(
+            -np.inf, np.inf, (self.task.spec.obs_dim,)
+        )
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        """What `predict` answers with."""
+        spec = self.task.spec
+        return gym.spaces.Box(spec.action_low, spec.action_high, dtype=spec.action_dtype)
+
+    def get_parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the arrays of both players, by the names that checkpoints have for them."""
+        return dict(snapshot.snapshot(self.state).groups["players"])
+
+    def __repr__(self) -> str:
+        name, steps = self.schedule.name.upper(), self.state.env_steps
+        return f"{name}({self.task.name!r}, seed={self.seed}): {steps:,} environment steps"
 
     @property
     def task_now(self) -> Task:
@@ -192,7 +215,7 @@ class Agent:
             UsageError: the path holds something else, or cannot be written.
         """
         target = RunDirectory(Path(path))
-        _check_replaceable(target)
+        saved.check_replaceable(target)
         config = self._config(self.state.env_steps)
         saved.save(target, snapshot.snapshot(self.state), config, self.task)
 
@@ -233,7 +256,7 @@ class Algorithm:
 
     def __call__(
         self,
-        task: str | Task,
+        task: str | Task | gym.Env[Any, Any],
         *,
         seed: SupportsIndex = 0,
         settings: Settings | None = None,
@@ -242,7 +265,8 @@ class Algorithm:
         """A new agent.
 
         Args:
-            task: or the name of one.
+            task: or the name of one, or an environment from `gymnasium.make`, of which then
+                nothing is known.
             seed: of everything random.
             settings: by default the preset of the task and this algorithm.
             perturb: how the world changes on the way, such as ``["forearm@10000"]``: from the
@@ -254,7 +278,7 @@ class Algorithm:
             TaskError: the task's spaces cannot be played, or its actions not be held for as long
                 as the settings say.
             SettingsError: a leader's gradient is asked for where nobody leads.
-            TypeError: ``task`` is something else, such as an environment.
+            TypeError: ``task`` is something else.
             ValueError: the seed is out of bounds.
         """
         task, seed = _read_task(task), _read_seed(seed)
@@ -264,12 +288,15 @@ class Algorithm:
         state = start(task, settings, seed)
         return Agent(task, self.schedule, settings, seed, state, perturb)
 
-    def load(self, path: str | os.PathLike[str], task: Task | None = None) -> Agent:
+    def load(
+        self, path: str | os.PathLike[str], task: Task | gym.Env[Any, Any] | None = None
+    ) -> Agent:
         """The agent of a saved directory, or of a run directory at its newest sound checkpoint.
 
         Args:
             path: what `Agent.save` or ``duopoly train`` wrote. Only numbers are read from it.
-            task: needed where the task is your own: a task is code and never loaded from a file.
+            task: needed where the task is your own, or came as an environment: a task is code and
+                never loaded from a file.
 
         Raises:
             UsageError: nothing of the kind is there, or another algorithm's.
@@ -284,7 +311,7 @@ class Algorithm:
         found = checkpoint.load_newest(run.checkpoints, config)
         if found is None:
             raise UsageError(f"{path} has no finished round yet")
-        task = task or get_task(config.task)
+        task = get_task(config.task) if task is None else _read_task(task)
         if task.name != config.task:
             raise UsageError(f"{path} holds an agent for {config.task}, not for {task.name}")
         fresh = start(task, config.settings, config.seed)
@@ -316,11 +343,14 @@ SAC = Algorithm(schedules.SAC)
 def _read_task(task: object) -> Task:
     if isinstance(task, str):
         return get_task(task)
+    if isinstance(task, gym.Env):
+        return task_of(task)
     if isinstance(task, Task):
         return task
     raise TypeError(
-        f"task = {task}: must be a task's name or a duopoly.Task, whose `make` builds the "
-        f"environment and whose functions tell its reward and termination"
+        f"task = {task}: must be a task's name, a duopoly.Task, whose `make` builds the "
+        f"environment and whose functions tell its reward and termination, or an environment that "
+        f"gymnasium.make has made"
     )
 
 
@@ -357,24 +387,3 @@ def _read_memory(
         raise ValueError(f"episode_start has shape {begins.shape}, expected {batch or (1,)}")
     begins = np.broadcast_to(begins.reshape(-1), batch) if batch else begins.reshape(())
     return np.where(begins.reshape(*batch, *(1 for _ in empty.shape)), empty, memory)
-
-
-def _check_replaceable(target: RunDirectory) -> None:
-    if atomic.exists(target.lock):
-        raise UsageError(f"{target.path} is a run directory: save the agent elsewhere")
-    if atomic.exists(target.path) and not _is_ours(target):
-        raise UsageError(f"{target.path} holds something else: save the agent elsewhere")
-
-
-def _is_ours(target: RunDirectory) -> bool:
-    """Whether a path is an empty directory, or one with a saved agent and nothing foreign."""
-    if not target.path.is_dir():
-        return False
-    found = set(target.path.iterdir())
-    if found:
-        try:
-            target.read_config()
-        except UsageError:
-            return False
-    files = {target.settings, target.spaces, target.evaluation, target.video}
-    return found <= files | {target.checkpoints, target.diagnosis, target.export}

@@ -5,6 +5,7 @@ import dataclasses
 from duopoly.runs import atomic, checkpoint, spaces
 from duopoly.runs.checkpoint import Checkpoint
 from duopoly.runs.config import RunConfig
+from duopoly.runs.errors import UsageError
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.task import Task
 
@@ -26,3 +27,29 @@ def save(target: RunDirectory, kept: Checkpoint, config: RunConfig, task: Task) 
 def holds(target: RunDirectory, round_: int) -> bool:
     """Whether the agent of that round is saved there."""
     return atomic.exists(target.checkpoints / checkpoint.name_of(round_))
+
+
+def check_replaceable(target: RunDirectory) -> None:
+    """Makes sure that a path is free for a saved agent, or holds one.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    if atomic.exists(target.lock):
+        raise UsageError(f"{target.path} is a run directory: save the agent elsewhere")
+    if atomic.exists(target.path) and not _is_ours(target):
+        raise UsageError(f"{target.path} holds something else: save the agent elsewhere")
+
+
+def _is_ours(target: RunDirectory) -> bool:
+    """Whether a path is an empty directory, or one with a saved agent and nothing foreign."""
+    if not target.path.is_dir():
+        return False
+    found = set(target.path.iterdir())
+    if found:
+        try:
+            target.read_config()
+        except UsageError:
+            return False
+    files = {target.settings, target.spaces, target.evaluation, target.video}
+    return found <= files | {target.checkpoints, target.diagnosis, target.export}

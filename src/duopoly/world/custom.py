@@ -1,15 +1,18 @@
 """Tasks of one's own: an environment of Gymnasium's registry, or one built by a function."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from duopoly.types import Episode
-from duopoly.world.environments import from_registry, repeating
+from duopoly.world.environments import DEFAULT_HORIZON, from_registry, repeating
 from duopoly.world.perturb import Perturbation
 from duopoly.world.task import ComputeFn, EnvFactory, RewardFn, Task, TaskError, TerminatedFn
+from duopoly.world.tasks import get_task, is_registered
 
 
 def make_task(
@@ -71,6 +74,43 @@ def make_task(
         names=tuple(names),
         perturbations=tuple(perturbations),
     )
+
+
+def task_of(env: gym.Env[Any, Any]) -> Task:
+    """The task of an environment at hand, with nothing known: all is learned of it.
+
+    It is made anew, by `gymnasium.make` from its own record, as often as it is played; itself it is
+    left alone.
+
+    Raises:
+        TaskError: it was not made by `gymnasium.make`.
+    """
+    if (spec := env.spec) is None:
+        raise TaskError(
+            f"{env}: was not made by gymnasium.make, so it cannot be made anew; give what builds "
+            f"it: duopoly.make_task(lambda render_mode: MyEnv(), name=…, horizon=…)"
+        )
+    kwargs = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
+    is_plain = not kwargs and not spec.additional_wrappers and is_registered(spec.id)
+    if is_plain:
+        return get_task(spec.id)
+    return Task(
+        name=f"{spec.id}-as-given",
+        summary=f"{spec.id} as it was given, nothing known",
+        make=_AsGiven(dataclasses.replace(spec, kwargs=kwargs)),
+        horizon=spec.max_episode_steps or DEFAULT_HORIZON,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _AsGiven:
+    """Builds an environment from its record; a value, so that two can be told to be the same."""
+
+    spec: EnvSpec
+
+    def __call__(self, render_mode: str | None) -> gym.Env[Any, Any]:
+        drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gym.make(self.spec, disable_env_checker=True, **drawing)
 
 
 def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:
