@@ -81,7 +81,9 @@ def test_what_is_missing_is_played_and_nothing_else(house, capsys):
         "| best policy's return | 8.25 | 8.25 | 8.25 (8.25 to 8.25) |",
         "| after steps | 7,000 | 7,000 | |",
         "| mean return from 5,000 to 10,000 steps | 5.1 | 5.1 | 5.1 (5.1 to 5.1) |",
+        "| above 1 in the end | yes | yes | 100% (100% to 100%) |",
         "| steps to 1 | 7,500 | 7,500 | 7,500 (7,500 to 7,500) |",  # of 5 000 and 10 000 alone
+        "| above 3 in the end | no | no | 0% (0% to 0%) |",
         "| steps to 3 | never | never | never (never to never) |",
         "| seconds | 60 | 60 | |",
     ]

@@ -13,6 +13,7 @@ from duopoly.lab.statistics import (
     bootstrap_interval,
     interquartile_mean,
     mean_height,
+    performance_profile,
     probability_of_improvement,
     steps_to_reach,
 )
@@ -51,6 +52,7 @@ def rows(name: str, results: Path, levels: Sequence[float] = ()) -> Iterator[str
             label = f"mean return from {grid[0]:,.0f} to {grid[-1]:,.0f} steps"
             yield _row(label, mean_height(grid, scores), "{:.4g}".format)
     for level in levels:
+        yield _profile(found, level)
         yield _crossing(curves, level)
     times = " | ".join(f"{table[-1][ELAPSED]:.0f}" for table in tables)
     yield f"| seconds | {times} | |"
@@ -79,6 +81,19 @@ def _row(label: str, scores: Scores, spell: Callable[[float], str]) -> str:
     middle, low, high = (spell(float(end)) for end in ends)
     each = " | ".join(spell(float(score)) for score in scores)
     return f"| {label} | {each} | {middle} ({low} to {high}) |"
+
+
+def _profile(found: Sequence[dict[str, Any]], level: float) -> str:
+    """The share of the seeds that end above a level: a point of their performance profile."""
+    scores = np.array([one["mean_return"] for one in found])
+
+    def share(drawn: Float[np.ndarray, "..."], axis: int = 0) -> Float[np.ndarray, "..."]:
+        return np.asarray(performance_profile(drawn, np.array([level]), axis)[0])
+
+    ends = share(scores), *bootstrap_interval([scores], statistic=share)
+    middle, low, high = (f"{float(end):.0%}" for end in ends)
+    each = " | ".join("yes" if score > level else "no" for score in scores)
+    return f"| above {level:g} in the end | {each} | {middle} ({low} to {high}) |"
 
 
 def _best(folders: Sequence[Path]) -> Iterator[str]:

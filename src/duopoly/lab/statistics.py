@@ -49,7 +49,7 @@ def performance_profile(
 ) -> Float[np.ndarray, "L ..."]:
     """Share of the runs whose score is above each level."""
     above = scores[None] > levels.reshape(-1, *(1,) * scores.ndim)
-    return above.mean(axis=axis + 1)
+    return np.asarray(above.mean(axis=axis + 1))
 
 
 class Improvement(NamedTuple):
