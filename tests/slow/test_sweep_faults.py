@@ -134,3 +134,29 @@ def test_a_ray_cluster_that_loses_a_node_loses_nothing(undisturbed, tmp_path):
     finally:
         cluster.shutdown()
     assert what_is_kept(tmp_path) == undisturbed
+
+
+def listening() -> set[str]:
+    """Addresses of this machine at which somebody listens, as /proc spells them."""
+    lines = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {line[1] for line in lines if line[3] == "0A"}
+
+
+LOOPBACK = ("0100007F:", "0000000000000000FFFF00000100007F:", "00000000000000000000000001000000:")
+
+
+def test_a_cluster_of_this_machine_alone_listens_to_nobody_else(undisturbed, tmp_path):
+    pytest.importorskip("ray")
+    write_sweep(tmp_path)
+    before = listening()
+    driver = start(tmp_path, "--ray", "auto")
+    wait_for_runs(tmp_path)
+    new = listening() - before
+    assert driver.wait() == 0
+    assert len(new) > 2
+    assert all(address.startswith(LOOPBACK) for address in new), new
+    assert what_is_kept(tmp_path) == undisturbed

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from duopoly.runs.errors import FailureError, UsageError
@@ -81,17 +82,30 @@ def _outcome(order: Order, is_stopping: Callable[[], bool] = lambda: False) -> s
 def _connected(address: str) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    is_alone = address == "auto" and not _belongs_to_a_cluster()
+    if is_alone:  # to be known when Ray is imported: its servers listen on the loopback alone
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError:
         raise UsageError("--ray needs Ray: pip install 'duopoly[ray]'") from None
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if is_alone:
+        cores = len(os.sched_getaffinity(0))
+        ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
+        return ray
     try:
         ray.init(address, **quiet)
     except ConnectionError as error:
-        if address != "auto":
-            raise UsageError(f"--ray {address}: {error}") from None
-        cores = len(os.sched_getaffinity(0))
-        alone = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cores}
-        ray.init("local", **alone, **quiet)
+        told = " ".join(str(error).split())
+        raise UsageError(f"--ray {address}: no cluster answers ({told}); see ray start") from None
     return ray
+
+
+def _belongs_to_a_cluster() -> bool:
+    """Whether somebody has started Ray on this machine, or said where it is."""
+    return "RAY_ADDRESS" in os.environ or _CURRENT_CLUSTER.exists()
+
+
+_CURRENT_CLUSTER: Final = Path("/tmp/ray/ray_current_cluster")
+"""Here Ray notes the cluster that a machine belongs to."""
