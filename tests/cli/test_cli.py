@@ -15,7 +15,7 @@ from duopoly.cli import main as cli
 from duopoly.cli.commands import COMMANDS
 from duopoly.cli.parsing import parse
 from duopoly.cli.train import Train
-from duopoly.lab.curves import COLOURS
+from duopoly.lab.curves import LOOKS
 from duopoly.presets import preset
 from duopoly.runs.errors import UsageError
 from duopoly.schedule import SCHEDULES, AlgorithmName
@@ -245,7 +245,7 @@ def test_a_run_without_evaluations_ends_without_a_picture(tmp_path, monkeypatch,
 
 
 def test_the_algorithms_are_the_same_everywhere():
-    assert set(get_args(AlgorithmName)) == set(SCHEDULES) == set(COLOURS)
+    assert set(get_args(AlgorithmName)) == set(SCHEDULES) == set(LOOKS)
 
 
 def test_every_kind_of_flag_is_understood():

@@ -8,7 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -26,21 +26,38 @@ from duopoly.world.perturb import Change
 
 SUCCESS = "eval/success_rate"
 
-COLOURS = {
-    "pal": "#1f6fb4",
-    "mal": "#d1495b",
-    "gda": "#7a7a7a",
-    "br": "#e39b26",
-    "pets": "#8a5a9e",
-    "metrpo": "#3b9c9c",
-    "slbo": "#9c6b3b",
-    "svg": "#2f9e6e",
-    "dhmbpo": "#7048c6",
-    "mbpo": "#c25e9b",
-    "sac": "#5d6b7a",
+
+class Look(NamedTuple):
+    """How a line is drawn."""
+
+    colour: str
+    dashes: str | tuple[int, tuple[int, ...]] = "-"
+
+
+_BLUE, _SKY, _NAVY, _RED, _DARK_RED = "#0072b2", "#56b4e9", "#1b2a6b", "#d55e00", "#7a0f2b"
+_YELLOW, _GREY, _BLACK = "#d8c21f", "#7a7a7a", "#222222"
+
+LOOKS: Final[Mapping[str, Look]] = {
+    "pal": Look(_BLUE),
+    "mal": Look(_RED, "--"),
+    "gda": Look(_GREY, "-."),
+    "br": Look(_YELLOW, ":"),
+    "pets": Look(_DARK_RED, "--"),
+    "metrpo": Look(_NAVY, "--"),
+    "slbo": Look(_SKY, "-."),
+    "svg": Look(_BLACK),
+    "dhmbpo": Look(_DARK_RED),
+    "mbpo": Look(_NAVY, ":"),
+    "sac": Look(_SKY),
 }
-_OTHER_COLOURS = ("#4b8b5a", "#d18a3b", "#a8487f", "#5c6bc0", "#8d8d3b", "#333333")
-"""Colours of further variants of an algorithm."""
+"""Each algorithm's own. Who lacks the green or the red cones tells the colours apart, too; what has
+the same colour has other dashes."""
+
+_OTHER_LOOKS: Final = tuple(
+    Look(colour, (0, (4, 1, 1, 1)))
+    for colour in (_DARK_RED, _BLACK, _SKY, _RED, _NAVY, _GREY, _BLUE, _YELLOW)
+)
+"""Of further variants of an algorithm."""
 
 
 _MAX_DRAWN = 1e30
@@ -196,7 +213,7 @@ def shortened(curves: Sequence[Curve]) -> list[str]:
     Nothing of a hundredth of the way, by which rounds of whole episodes may miss one another.
     """
     lines = []
-    for name in _colours(curves):
+    for name in _looks(curves):
         ends = {c.seed: c.known(RETURN)[0][-1] for c in curves if c.name == name}
         first, last = (choose(ends, key=lambda seed: ends[seed]) for choose in (min, max))
         if ends[first] < 0.99 * ends[last]:
@@ -242,11 +259,12 @@ def at_common_steps(
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
     style(axes)
     has_interval = False
-    for name, colour in _colours(curves).items():
+    for name, (colour, dashes) in _looks(curves).items():
         group = [c for c in curves if c.name == name and c.known(tag)[0].size]
         if len(group) == 1:
             label = f"{group[0].label}, seed {group[0].seed}"
-            axes.plot(*group[0].known(tag), color=colour, lw=1.8, marker="o", ms=3, label=label)
+            line = {"color": colour, "ls": dashes, "lw": 1.8, "marker": "o", "ms": 3}
+            axes.plot(*group[0].known(tag), label=label, **line)
         elif group:
             has_interval = True
             steps, mean, low, high = over_seeds(group, tag)
@@ -254,7 +272,8 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
             if len(steps) == 1:
                 reach = np.stack([mean - low, high - mean])
                 axes.errorbar(steps, mean, reach, color=colour, marker="o", ms=4, label=label)
-            axes.plot(steps, mean, color=colour, lw=1.8, label=label if len(steps) > 1 else None)
+            drawn = label if len(steps) > 1 else None
+            axes.plot(steps, mean, color=colour, ls=dashes, lw=1.8, label=drawn)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
     if tag == RETURN and len(curves) == 1 and curves[0].known(IMAGINED)[0].size:
         imagined = curves[0].known(IMAGINED)
@@ -293,17 +312,17 @@ def _label(axes: Axes, tag: str, has_interval: bool) -> None:
     axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=INK)
 
 
-def _colours(curves: Sequence[Curve]) -> dict[str, str]:
-    """The names of the groups in the paper's order, each with its colour.
+def _looks(curves: Sequence[Curve]) -> dict[str, Look]:
+    """The names of the groups in the paper's order, each with its look.
 
     The first variant of an algorithm has the algorithm's own.
     """
-    others = itertools.cycle(_OTHER_COLOURS)
-    rank = {algorithm: place for place, algorithm in enumerate(COLOURS)}
+    others = itertools.cycle(_OTHER_LOOKS)
+    rank = {algorithm: place for place, algorithm in enumerate(LOOKS)}
     names = sorted(
         {(rank.get(curve.algorithm, len(rank)), curve.algorithm, curve.name) for curve in curves}
     )
-    own, colours = dict(COLOURS), {}
+    own, looks = dict(LOOKS), {}
     for _, algorithm, name in names:
-        colours[name] = own.pop(algorithm, None) or next(others)
-    return colours
+        looks[name] = own.pop(algorithm, None) or next(others)
+    return looks

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from duopoly.lab.curves import COLOURS
+from duopoly.lab.curves import LOOKS
 from duopoly.lab.theory.study import SEARCH_DISCOUNTS, UNROLLED_STEPS, Study
 from duopoly.render.figures import INK, style
 from duopoly.theory.bounds import TRIED
@@ -112,7 +112,11 @@ def draw_schedules(found: Study) -> Figure:
     for column, is_sampled in enumerate((False, True)):
         for name in (*SHOWN, "br, all data"):
             course = by_name[name, is_sampled]
-            look = {"color": COLOURS[name.split(",")[0]], "linestyle": "-", "label": name.upper()}
+            look = {
+                "color": LOOKS[name.split(",")[0]].colour,
+                "linestyle": "-",
+                "label": name.upper(),
+            }
             if name not in SHOWN:
                 look |= {"linestyle": ":", "label": "BR on all data"}
             rounds = 1 + np.arange(len(course.seen.regret))
@@ -166,7 +170,7 @@ def draw_equilibria(found: Study) -> Figure:
             if one.course.name == name and floor == 0.0
         ]
         widths, regrets, transfers = zip(*rows, strict=True)
-        look = {"color": COLOURS[name], "label": name.upper()}
+        look = {"color": LOOKS[name].colour, "label": name.upper()}
         middle.plot(widths, regrets, "o-", **look)
         right.plot(widths, transfers, "o-", **look)
     middle.set_ylabel(r"mean regret (share of $R_{max}/(1-\gamma)$)")
@@ -191,10 +195,10 @@ def draw_selection(axes: Axes, found: Study) -> None:
         label = "best to worst equilibrium" if i == len(found.equilibria) - 1 else None
         axes.plot([i, i], ends, color=SOFT, linewidth=16, solid_capstyle="butt", label=label)
         for k, one in enumerate(one for name, one in found.selected if name == prior):
-            colour = COLOURS[one.course.name]
+            colour = LOOKS[one.course.name].colour
             axes.plot(i + 0.06 * (k - 1.5), np.mean(one.regret[several]), "o", color=colour)
     for name in SHOWN:
-        axes.plot([], [], "o-", color=COLOURS[name], label=name.upper())
+        axes.plot([], [], "o-", color=LOOKS[name].colour, label=name.upper())
     axes.set_xticks(range(len(found.equilibria)), [prior for prior, _ in found.equilibria])
     axes.set_xlim(-0.6, len(found.equilibria) - 0.4)
     axes.set_xlabel("what the model says of the untried")
