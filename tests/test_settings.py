@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import jax
 import pytest
 from probes import POINT, TINY
 
 from duopoly import settings
 from duopoly.game.play import play
+from duopoly.game.state import start
 from duopoly.presets import ACTOR_CRITIC_METHODS, METHODS, PRESETS, preset
 from duopoly.schedule import BR, GDA, MAL, PAL, SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import (
@@ -140,6 +142,33 @@ def test_overrides_that_cannot_work_are_refused(changes: dict[str, Any], message
 def fields() -> Iterator[tuple[type, str]]:
     for record in RECORDS:
         yield from ((record, field.name) for field in dataclasses.fields(record))
+
+
+SVG = {
+    "policy.improver": "svg",
+    "policy.actor_critic.hidden": (4,),
+    "policy.actor_critic.batch_size": 4,
+    "policy.actor_critic.horizon": 2,
+    "policy.actor_critic.pool_horizon": 2,
+    "policy.actor_critic.pool_interval": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.loss": "noise_level", "model.noise_share": 0.25},
+        {"model.loss": "likelihood", "model.learn_reward": True, "model.learn_termination": True},
+        {"leader.gradient": "implicit"},
+        {**SVG, "model.loss": "noise_level", "model.noise_share": 0.25},
+    ],
+)
+def test_rounds_change_numbers_alone(changes: dict[str, Any]) -> None:
+    """What is no array, such as a setting that a player keeps, stays what it was at the start."""
+    settings = override(TINY, changes)
+    before = jax.tree.structure(start(POINT, settings, 0).players)
+    for round_ in play(POINT, settings, PAL, 0, num_env_steps=240):
+        assert jax.tree.structure(round_.state.players) == before
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ _ROWS: Final[Mapping[str, _Row]] = {
     "HalfCheetah-v5/pal-svg-free": _Row(50_000, SVG_FREE),
     "HalfCheetah-v5/pal-svg-blind": _Row(50_000, SVG | BLIND),
     "Walker2d-v5-unclipped/pal-svg": _Row(50_000, SVG),
+    "Walker2d-v5-unclipped/pal-svg-full-noise": _Row(50_000, SVG | {"model.noise_share": 1.0}),
     "Ant-v5/pal-svg": _Row(50_000, SVG),
     "Humanoid-v5/pal-svg": _Row(60_000, SVG),
     "Hopper-v5-unclipped/mal-svg": _Row(50_000, SVG),

@@ -5,6 +5,7 @@ min_M ℓ(M, µ),   ℓ(M, µ) = E_(s,a)~µ ‖ (s' − s)/σ − f_M(s, a) ‖�
 or, with the likelihood loss, ℓ(M, µ) = E_(s,a)~µ [ −log N((s' − s)/σ; μ_M(s, a), σ_M(s, a)²) ].
 """
 
+import dataclasses
 from typing import Final, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -172,14 +173,12 @@ def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemb
     valid = data.valid[:, None]
     outcomes = ensemble.outcomes
     inputs = jnp.concatenate([data.obs, clip_action(data.action)], axis=-1)
-    return Ensemble(
-        members=ensemble.members,
+    return dataclasses.replace(
+        ensemble,
         inputs=Normaliser.of(inputs, data.valid, ensemble.inputs.angles),
         targets=Normaliser.of(value - data.obs[:, learned], data.valid),
         low=jnp.min(jnp.where(valid, value, jnp.inf), axis=0) - margin,
         high=jnp.max(jnp.where(valid, value, -jnp.inf), axis=0) + margin,
-        learned=ensemble.learned,
-        bounds=ensemble.bounds,
         outcomes=None if outcomes is None else measure_outcomes(outcomes, data, clip_sigmas),
     )
 

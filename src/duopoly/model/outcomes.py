@@ -5,6 +5,7 @@ step led, so a reward or an end that is a function of the state reached is a fun
 It is fitted to real transitions and asked about imagined ones.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
@@ -94,14 +95,13 @@ def measure_outcomes(
     content = jnp.concatenate(
         [data.obs, clip_action(data.action), data.next_obs - data.obs], axis=1
     )
-    return RewardTerminationNets(
-        members=outcomes.members,
+    return dataclasses.replace(
+        outcomes,
         inputs=Normaliser.of(content, valid),
         rewards=Normaliser.of(reward, valid),
         low=jnp.min(jnp.where(valid, data.reward, jnp.inf)) - margin,
         high=jnp.max(jnp.where(valid, data.reward, -jnp.inf)) + margin,
         end_share=jnp.sum(data.terminated & valid) / jnp.maximum(data.num_valid, 1),
-        outputs=outcomes.outputs,
     )
 
 
