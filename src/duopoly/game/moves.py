@@ -119,8 +119,9 @@ def improve(
         raise GameError(
             f"round {state.round}: {error}; check the reward_fn of {game.task.name}"
         ) from error
-    share = settings.imagination.horizon / game.task.horizon
-    metrics = {**player.report(info), "imagined/horizon_share": share}
+    metrics = dict(player.report(info))
+    if player.act_fn is not None:  # a planner plans no whole episodes
+        metrics["imagined/horizon_share"] = settings.imagination.horizon / game.task.horizon
     metrics |= objective_elsewhere(game, before, state, opponent.starts, metrics)
     if leader is not None:
         metrics |= leader.report(info.leader, policy.policy)
