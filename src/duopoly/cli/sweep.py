@@ -25,6 +25,9 @@ from duopoly.sweep.study import Study
 from duopoly.sweep.worker import Order
 from duopoly.world.tasks import UnknownTaskError
 
+_Sound = tuple[str, Study, train.Train]
+"""Where a study is from, the study, and its training as the command line understands it."""
+
 _DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
@@ -81,10 +84,10 @@ def act(command: Sweep) -> None:
     if command.names:
         print("\n".join(STUDIES))
         return
-    names = dict.fromkeys(study.name for _, study, _ in _sound(command))
+    studies = list(_sound(command))
     if not command.table:
-        play(command, plan(command))
-    _print_tables(command, list(names))
+        play(command, _missing_of(command, studies))
+    _print_tables(command, list(dict.fromkeys(study.name for _, study, _ in studies)))
 
 
 def plan(command: Sweep) -> list[Order]:
@@ -93,10 +96,14 @@ def plan(command: Sweep) -> list[Order]:
     Raises:
         UsageError: a study makes no sense, or what is there is of other runs.
     """
+    return _missing_of(command, list(_sound(command)))
+
+
+def _missing_of(command: Sweep, studies: Sequence[_Sound]) -> list[Order]:
     seeds = None if command.seeds is None else read_seeds(command.seeds)
     orders: list[Order] = []
     origins: dict[tuple[str, int], str] = {}
-    for origin, study, wanted in _sound(command):
+    for origin, study, wanted in studies:
         for seed in seeds or study.seeds:
             if first := origins.get((study.name, seed)):
                 raise UsageError(f"{study.name}, seed {seed}, stands twice: {first}, {origin}")
@@ -158,7 +165,7 @@ def read_duration(text: str) -> float:
     return seconds
 
 
-def _sound(command: Sweep) -> Iterator[tuple[str, Study, train.Train]]:
+def _sound(command: Sweep) -> Iterator[_Sound]:
     """Each study with where it is from, and its training as the command line understands it.
 
     Raises:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
 
 from duopoly.types import Episode
 from duopoly.world.environments import DEFAULT_HORIZON, from_registry, repeating
@@ -97,20 +96,9 @@ def task_of(env: gym.Env[Any, Any]) -> Task:
     return Task(
         name=f"{spec.id}-as-given",
         summary=f"{spec.id} as it was given, nothing known",
-        make=_AsGiven(dataclasses.replace(spec, kwargs=kwargs)),
+        make=from_registry(dataclasses.replace(spec, kwargs=kwargs)),
         horizon=spec.max_episode_steps or DEFAULT_HORIZON,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _AsGiven:
-    """Builds an environment from its record; a value, so that two can be told to be the same."""
-
-    spec: EnvSpec
-
-    def __call__(self, render_mode: str | None) -> gym.Env[Any, Any]:
-        drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        return gym.make(self.spec, disable_env_checker=True, **drawing)
 
 
 def _read_env(env: object) -> tuple[EnvFactory, str | None, int | None]:

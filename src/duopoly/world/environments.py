@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from duopoly.world.perturb import EnvFactory
 
@@ -26,22 +27,22 @@ def time_limit(env_id: str) -> int:
     return gym.registry[env_id].max_episode_steps or DEFAULT_HORIZON
 
 
-def from_registry(env_id: str, options: Mapping[str, Any] | None = None) -> EnvFactory:
-    """Returns what builds an environment of Gymnasium's registry, with these options."""
-    return _FromRegistry(env_id, dict(options or {}))
+def from_registry(env: str | EnvSpec, options: Mapping[str, Any] | None = None) -> EnvFactory:
+    """Returns what builds an environment by its id or its record, with these options."""
+    return _FromRegistry(env, dict(options or {}))
 
 
 @dataclasses.dataclass(frozen=True)
 class _FromRegistry:
     """Builds an environment of the registry; a value, so that two can be told to be the same."""
 
-    env_id: str
+    env: str | EnvSpec
     options: Mapping[str, Any]
 
     def __call__(self, render_mode: str | None) -> gym.Env[Any, Any]:
         # Environments that cannot draw themselves need not take a render mode.
         drawing = {} if render_mode is None else {"render_mode": render_mode}
-        return gym.make(self.env_id, disable_env_checker=True, **drawing, **self.options)
+        return gym.make(self.env, disable_env_checker=True, **drawing, **self.options)
 
 
 def repeating(make: EnvFactory, num_steps: int) -> EnvFactory:
