@@ -5,6 +5,7 @@ import dataclasses
 import math
 import types
 
+import jax
 import pytest
 from probes import POINT, TINY
 
@@ -81,6 +82,26 @@ def test_each_update_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = override(TINY, {"model.batch_size": 31, "policy.value.batch_size": 37})
     list(play(POINT, settings, PAL, 0, num_env_steps=380))
     assert traces == {"measure": 1, "estimate_advantages": 1}
+
+
+@pytest.mark.parametrize(
+    ("improver", "changes"),
+    [
+        ("npg", {"model.learn_reward": True, "evaluation.gap_steps": 1}),
+        ("trpo", {"model.loss": "likelihood"}),
+        ("svg", {"policy.actor_critic.proximal": 1.0, "model.loss": "noise_level"}),
+        ("sac", {"policy.actor_critic.halving_updates": 100}),
+    ],
+)
+def test_nothing_is_compiled_after_the_first_round(
+    improver: Improver, changes: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = override(TINY, {"policy.improver": improver, **changes})
+    rounds = play(POINT, settings, PAL, 0, num_env_steps=440)
+    next(rounds)
+    with jax.log_compiles():
+        list(rounds)
+    assert [one for one in caplog.messages if "compil" in one.lower()] == []
 
 
 def test_a_point_of_which_nothing_is_known_is_pushed_to_the_origin() -> None:

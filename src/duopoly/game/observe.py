@@ -66,11 +66,10 @@ def measure_model_error(
 ) -> Metrics:
     """Measures the model on what its policy has just collected, before it fits that.
 
-    The model is the one in which the policy that collected was chosen.
+    The model is the one in which the policy that collected was chosen. Where nothing was fitted yet
+    it is measured, but not told: so the first round compiles all that the others need.
     """
     ensemble, fresh = before.model.ensemble, fresh_data(game, state)
-    if int(before.model.num_fits) == 0:
-        return {}
     key_visits, key_replay = jax.random.split(key)
     key_imagine, key_draw = jax.random.split(key_visits)
     num_actions = min(game.settings.evaluation.open_loop_steps, game.task.horizon)
@@ -88,7 +87,7 @@ def measure_model_error(
         act, starts = act_fn(before.policy, False), start_states(game, state)
         rollouts = imagine_policy(key_imagine, act, world, starts, game.settings)
         found |= compare_visits(key_draw, game, rollouts, fresh, ensemble.inputs)
-    return found
+    return found if int(before.model.num_fits) > 0 else {}
 
 
 def compare_visits(

@@ -22,7 +22,7 @@ from duopoly.policy.actor_critic.critics import (
 )
 from duopoly.policy.actor_critic.pool import Pool, Steps
 from duopoly.policy.player import Spaces
-from duopoly.settings import ActorCriticSettings, Settings
+from duopoly.settings import Settings
 from duopoly.types import Transitions
 
 Tree = TypeVar("Tree")
@@ -74,6 +74,18 @@ class ActorCriticState(eqx.Module):
         return Critics(self.targets, self.bounds, self.actor.inputs)
 
 
+class Tether(NamedTuple):
+    """What the actor's objective loses by how far it is from the round's first.
+
+    With it a round is a step of mirror descent (Tomar et al., 2020, Mirror descent policy
+    optimization): the best policy is the first one times exp(Q / (weight α)), and so on.
+    """
+
+    first: Actor
+    weight: Float[Array, ""]
+    """Of the KL divergence, in units of the temperature α."""
+
+
 class Experience(NamedTuple):
     """What updates learn from."""
 
@@ -81,8 +93,8 @@ class Experience(NamedTuple):
     pool: Pool | None
     """None: real steps alone are learned from."""
     data: Transitions
-    anchor: Actor | None = None
-    """The round's first actor, from which the actor does not go far; None: as far as it will."""
+    tether: Tether | None = None
+    """What keeps the actor near to the round's first; None: nothing does."""
 
 
 class Lesson(NamedTuple):
@@ -133,7 +145,7 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
     options = settings.policy.actor_critic
     critics = init_critics(key_critics, obs_dim + len(angles) + action_dim, options)
     actor = init_actor(key_actor, obs_dim, action_dim, settings.policy, angles)
-    temperature = jnp.asarray(options.initial_temperature)
+    temperature = options.initial_temperature * jnp.ones(())  # of no weak type
     moments = [
         ADAM.init(eqx.filter(x, eqx.is_array)) for x in (actor.network, critics, temperature)
     ]
@@ -142,7 +154,7 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
         acting=actor.network,
         critics=critics,
         targets=critics,
-        bounds=Bounds(jnp.asarray(-1.0), jnp.asarray(1.0)),
+        bounds=Bounds(-jnp.ones(()), jnp.ones(())),
         temperature=temperature,
         optimisers=Optimisers(*moments),
         num_updates=jnp.zeros((), jnp.int32),
@@ -303,21 +315,14 @@ def one_step_targets(
     return steps.pay + rest, following.log_prob
 
 
-def tether(
-    actor: Actor,
-    experience: Experience,
-    state: ActorCriticState,
-    obs: Float[Array, "*N obs"],
-    options: ActorCriticSettings,
+def held_back(
+    actor: Actor, experience: Experience, state: ActorCriticState, obs: Float[Array, "*N obs"]
 ) -> Float[Array, ""]:
-    """Returns what the actor's objective loses by how far it is from the round's first.
-
-    With it a round is a step of mirror descent (Tomar et al., 2020, Mirror descent policy
-    optimization): the best policy is the first one times exp(Q / (proximal α)), and so on.
-    """
-    if experience.anchor is None:
+    """Returns what the actor's objective loses by its tether."""
+    if experience.tether is None:
         return jnp.zeros(())
-    return options.proximal * state.temperature * kl_divergence(actor, experience.anchor, obs)
+    first, weight = experience.tether
+    return weight * state.temperature * kl_divergence(actor, first, obs)
 
 
 def choose(first: Bool[Array, ""], one: Tree, other: Tree) -> Tree:

@@ -27,6 +27,7 @@ from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
     TeachFn,
+    Tether,
     UpdateInfo,
     init_state,
     renew_inputs,
@@ -46,7 +47,7 @@ READS: Final = (
             *("num_lowest", "batch_size", "real_share", "target_rate", "bounds_rate"),
             *("initial_temperature", "target_entropy", "max_gradient_norm"),
             *("acting_rate", "pool_horizon", "pool_slots", "newest_share", "num_newest"),
-            *("initial_share", "halving_updates", "proximal", "actor_interval"),
+            *("initial_share", "halving_updates", "actor_interval"),
         )
     ),
 )
@@ -239,9 +240,11 @@ def _experience(
     world = opponent.world if options.keep_member else Shuffled(opponent.world)
     data = opponent.data_fn()
     pool = _fill(key, state, world, data, read) if has_pool else None
+    if options.proximal == 0.0:
+        return Experience(world, pool, data)
     # What has not learned yet is nothing to stay near to.
-    is_tethered = options.proximal > 0.0 and int(state.num_updates) > 0
-    return Experience(world, pool, data, state.actor if is_tethered else None)
+    weight = jnp.where(state.num_updates > 0, options.proximal, 0.0)
+    return Experience(world, pool, data, Tether(state.actor, weight))
 
 
 @kernel("counts", "progress")

@@ -17,8 +17,8 @@ from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
     Lesson,
+    held_back,
     one_step_targets,
-    tether,
 )
 from duopoly.policy.actor_critic.pool import join, sample, sample_real
 from duopoly.settings import Settings
@@ -46,7 +46,7 @@ def teach(
         values = state.online(steps.obs, drawn.action)
         values = lowest_of_some(key_some, values, options.num_lowest)
         objective = jnp.mean(values - state.temperature * drawn.log_prob)
-        objective -= tether(actor, experience, state, steps.obs, options)
+        objective -= held_back(actor, experience, state, steps.obs)
         return -objective, (objective, -jnp.mean(drawn.log_prob))
 
     def moving(network: MLP) -> tuple[MLP, tuple[Array, Array]]:

@@ -27,8 +27,8 @@ from duopoly.policy.actor_critic.learner import (
     ActorCriticState,
     Experience,
     Lesson,
+    held_back,
     one_step_targets,
-    tether,
 )
 from duopoly.policy.actor_critic.lookahead import Lookahead, look_ahead, soft_return
 from duopoly.policy.actor_critic.pool import members_share, sample, sample_real
@@ -62,7 +62,7 @@ def teach(
             options.soft_survival,
         )  # fmt: skip
         objective = objective_of(state, starts, ahead, options.lookahead_weight)
-        objective -= tether(actor, experience, state, starts, options)
+        objective -= held_back(actor, experience, state, starts)
         return -objective, (ahead, objective)
 
     def moving(network: MLP) -> tuple[MLP, tuple[Lookahead, Array]]:
