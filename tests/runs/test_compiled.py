@@ -1,17 +1,20 @@
 """What is compiled is kept for the next process, in a place of this kind of machine."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from duopoly.runs import compiled
-from duopoly.runs.compiled import VARIABLE, keep_compiled
+from duopoly.runs.compiled import MIN_SECONDS, VARIABLE, keep_compiled
 
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch, tmp_path) -> Path:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    for name in (VARIABLE, MIN_SECONDS):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path
 
@@ -21,6 +24,7 @@ def test_a_place_in_the_users_cache(tmp_path):
     place = Path(os.environ[VARIABLE])
     assert place.is_dir()
     assert place.parent == tmp_path / "duopoly" / "compiled"
+    assert os.environ[MIN_SECONDS] == "0"
 
 
 def test_home_where_no_cache_is_named(monkeypatch, tmp_path):
@@ -43,6 +47,31 @@ def test_what_the_user_says_stays(monkeypatch):
     monkeypatch.setenv(VARIABLE, "elsewhere")
     keep_compiled()
     assert os.environ[VARIABLE] == "elsewhere"
+    assert MIN_SECONDS not in os.environ
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv(MIN_SECONDS, "3")
+    keep_compiled()
+    assert os.environ[MIN_SECONDS] == "3"
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    program = (
+        "from duopoly.runs.compiled import keep_compiled; keep_compiled(); import jax; "
+        "hits = []; jax.monitoring.register_event_listener(lambda name, **_: hits.append(name)); "
+        "jax.jit(lambda x: 2 * x + 1)(1.0); print(sum('cache_hits' in one for one in hits))"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert found[0] == "0"
+    assert int(found[1]) > 0
 
 
 def test_where_nothing_can_be_kept_nothing_is(monkeypatch, tmp_path):

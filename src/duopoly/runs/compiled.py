@@ -1,7 +1,7 @@
 """Compiled programs are kept between processes: a second start has most of them at hand.
 
-JAX keeps and finds them; here is said where. It is told by an environment variable, so that nothing
-heavy is loaded.
+JAX keeps and finds them; here is said where, and that it keep the small ones, too: a start has more
+than a hundred of those. It is told by environment variables, so that nothing heavy is loaded.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ from typing import Final
 from duopoly.runs.atomic import make_folder
 
 VARIABLE: Final = "JAX_COMPILATION_CACHE_DIR"
+
+MIN_SECONDS: Final = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 MAX_BYTES: Final = 2**30
 """Of what is kept; where it is more, the oldest leave."""
@@ -30,6 +32,7 @@ def keep_compiled() -> None:
             _prune(folder.parent)
             if os.access(folder, os.W_OK | os.X_OK):
                 os.environ[VARIABLE] = str(folder)
+                os.environ.setdefault(MIN_SECONDS, "0")
 
 
 def _folder() -> Path | None:
