@@ -65,7 +65,7 @@ FLOORS: dict[str, set[str]] = {
     "export": {"settings", "networks", "policy", "runs", "world"},
     "bench": {
         *("types", "settings", "world", "model", "policy", "schedule", "presets", "game", "runs"),
-        "lab",
+        *("lockstep", "render", "lab"),
     },
     "cli": {
         "types",

@@ -7,7 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from duopoly.bench import PATHS, kernels
+from duopoly.bench import AXES, PATHS, growth, kernels
+from duopoly.bench.growth import Growth
 from duopoly.bench.measure import SOURCES, Measured, measure, sources_of
 from duopoly.bench.table import as_table, ratio_to
 from duopoly.bench.worker import PREPARE
@@ -17,6 +18,7 @@ from duopoly.runs.errors import FailureError, UsageError
 
 def test_what_can_be_typed_can_be_prepared():
     assert list(PREPARE) == list(PATHS)
+    assert list(growth.PREPARE) == list(AXES)
 
 
 def test_arithmetic_is_that_of_the_dense_layers():
@@ -33,6 +35,36 @@ def test_a_path_is_timed_shown_and_kept(tmp_path, capsys):
     assert found["peak_mib"] > 50.0
     assert kept["versions"]["jax"]
     assert re.search(r"plan .*300 plans", capsys.readouterr().out)
+
+
+def test_growth_is_measured_shown_kept_and_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(AXES, "fit-rows", (100, 400, 1_600))
+    out = tmp_path / "growth.json"
+    main(["bench", "--growth", "--only", "fit-rows", "--runs", "3", "--out", str(out)])
+    kept = json.loads(out.read_text())["axes"]["fit-rows"]
+    assert kept["sizes"] == [100, 400, 1_600]
+    assert len(kept["seconds"]) == len(kept["mib"]) == 3
+    assert all(mib > 0.0 for mib in kept["mib"])
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert re.search(r"fit .*rows .*100 to 1,600", capsys.readouterr().out)
+
+
+def test_exponents_are_those_of_the_larger_sizes():
+    sizes = (1, 2, 4, 8, 16, 32)
+    costs = [5.0 if size < 8 else size**1.5 for size in sizes]
+    measured = [Measured("", [3 * c, c], None, [1.0], 50 + 7 * c, "cpu", 50.0) for c in costs]
+    assert Growth(sizes, measured).exponents == pytest.approx((1.5, 1.5))
+
+
+def test_seeds_side_by_side_are_a_path():
+    growth.PREPARE["round-seeds"](2).run()
+
+
+def test_growth_is_not_compared(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "--growth", "--against", "HEAD"])
+    assert stopped.value.code == 2
+    assert "--growth is of this revision alone" in capsys.readouterr().err
 
 
 def test_two_sides_run_in_turn():

@@ -23,3 +23,15 @@ PATHS: Final = {
     "first-round": "a start of duopoly train to the end of its first round, programs kept",
 }
 """What is measured, by the name that is typed."""
+
+AXES: Final = {
+    "imagine-rollouts": tuple(50 * 2**n for n in range(7)),
+    "imagine-horizon": tuple(25 * 2**n for n in range(7)),
+    "imagine-members": tuple(2**n for n in range(5)),
+    "imagine-obs": tuple(8 * 4**n for n in range(5)),
+    "fit-rows": tuple(10**n for n in range(3, 7)),
+    "fit-members": tuple(2**n for n in range(5)),
+    "fit-obs": tuple(8 * 4**n for n in range(5)),
+    "round-seeds": tuple(2**n for n in range(6)),
+}
+"""Sizes at which the growth of cost is measured: a path, and what of it grows."""

@@ -62,43 +62,50 @@ def matrix_product(size: int) -> Prepared:
     return Prepared(f"matrix product {size}", lambda: product(a, a), 2.0 * size**3)
 
 
-def fit_path() -> Prepared:
+def fit_path(
+    model: ModelSettings = MODEL, num_rows: int = ROWS, num_epochs: int = EPOCHS, num_obs: int = OBS
+) -> Prepared:
     """Several epochs of the ensemble on a full window of data."""
     keys = jax.random.split(jax.random.key(0), 3)
-    obs = jax.random.normal(keys[0], (ROWS, OBS))
-    action = jax.random.normal(keys[1], (ROWS, ACTION))
-    no = jnp.zeros(ROWS, bool)
-    data = Transitions(obs, action, obs[:, 0], jnp.sin(obs), no, no, jnp.asarray(ROWS))
-    state = init_model(keys[2], OBS, ACTION, tuple(range(OBS)), MODEL)
-    inputs = OBS + ACTION
-    products = layer_products((inputs, *MODEL.hidden, OBS))
+    obs = jax.random.normal(keys[0], (num_rows, num_obs))
+    action = jax.random.normal(keys[1], (num_rows, ACTION))
+    no = jnp.zeros(num_rows, bool)
+    data = Transitions(obs, action, obs[:, 0], jnp.sin(obs), no, no, jnp.asarray(num_rows))
+    state = init_model(keys[2], num_obs, ACTION, tuple(range(num_obs)), model)
+    inputs, members = num_obs + ACTION, model.num_members
+    products = layer_products((inputs, *model.hidden, num_obs))
     # Forward, gradient of the weights, gradient of the activations; the inputs need none.
-    per_sample = 6 * products - 2 * inputs * MODEL.hidden[0]
+    per_sample = 6 * products - 2 * inputs * model.hidden[0]
     return Prepared(
-        f"{EPOCHS} epochs of {ROWS:,} rows, {MEMBERS} x 2 x 512, batch {MODEL.batch_size}",
-        lambda: fit_model(keys[0], state, data, MODEL, EPOCHS),
-        EPOCHS * ROWS * MEMBERS * per_sample,
+        f"{num_epochs} epochs of {num_rows:,} rows, {_networks(model)}, batch {model.batch_size}",
+        lambda: fit_model(keys[0], state, data, model, num_epochs),
+        num_epochs * num_rows * members * per_sample,
     )
 
 
-def imagine_path() -> Prepared:
+def imagine_path(
+    model: ModelSettings = MODEL,
+    num_rollouts: int = ROLLOUTS,
+    horizon: int = HORIZON,
+    num_obs: int = OBS,
+) -> Prepared:
     """Rolls the policy through the ensemble."""
-    keys = jax.random.split(jax.random.key(1), 4)
-    ensemble = init_model(keys[0], OBS, ACTION, tuple(range(OBS)), MODEL).ensemble
-    policy = init_policy(keys[1], OBS, ACTION, POLICY)
-    starts = jax.random.normal(keys[2], (MEMBERS, ROLLOUTS, OBS))
+    keys, members = jax.random.split(jax.random.key(1), 4), model.num_members
+    ensemble = init_model(keys[0], num_obs, ACTION, tuple(range(num_obs)), model).ensemble
+    policy = init_policy(keys[1], num_obs, ACTION, POLICY)
+    starts = jax.random.normal(keys[2], (members, num_rollouts, num_obs))
 
     @jax.jit
     def run(key: jax.Array) -> object:
         world = LearnedWorld(ensemble, KNOWN)
-        return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, HORIZON)
+        return imagine(key, lambda key, obs: sample(key, policy, obs), world, starts, horizon)
 
-    products = layer_products((OBS + ACTION, *MODEL.hidden, OBS))
-    products += layer_products((OBS, *POLICY.hidden, ACTION))
+    products = layer_products((num_obs + ACTION, *model.hidden, num_obs))
+    products += layer_products((num_obs, *POLICY.hidden, ACTION))
     return Prepared(
-        f"{MEMBERS} x {ROLLOUTS} rollouts of {HORIZON} steps",
+        f"{members} x {num_rollouts} rollouts of {horizon} steps",
         lambda: run(keys[3]),
-        MEMBERS * ROLLOUTS * HORIZON * 2 * products,
+        members * num_rollouts * horizon * 2 * products,
     )
 
 
@@ -186,6 +193,11 @@ def plan_path() -> Prepared:
         lambda: controller.act(obs, controller.memory, rng, True).action,
         num_plans * planner.horizon * model.num_members * 2.0 * products,
     )
+
+
+def _networks(model: ModelSettings) -> str:
+    """Members, hidden layers and their width, as they are written beside a measurement."""
+    return f"{model.num_members} x {len(model.hidden)} x {model.hidden[0]}"
 
 
 def layer_products(sizes: tuple[int, ...]) -> int:

@@ -31,6 +31,8 @@ class Measured(NamedTuple):
     """Of matrix products beside the runs, in floating-point operations per second."""
     peak_mib: float
     device: str
+    idle_mib: float | None = None
+    """What the process had at most before the path was prepared; an earlier revision tells none."""
 
     @property
     def rate(self) -> float | None:
@@ -70,14 +72,17 @@ def sources_of(revision: str) -> Iterator[Path]:
         yield sources
 
 
-def measure(name: str, num_runs: int, sides: Sequence[Path] = (SOURCES,)) -> list[Measured]:
-    """Times a hot path of each side's sources, run by run in turn.
+def measure(
+    name: str, num_runs: int, sides: Sequence[Path] = (SOURCES,), size: int | None = None
+) -> list[Measured]:
+    """Times a hot path of each side's sources, run by run in turn; ``size``: along its axis.
 
     Raises:
         FailureError: the path breaks down, or one of the sides does not know it.
     """
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(name, sources)) for sources in sides]
+        words = (name,) if size is None else (name, str(size))
+        workers = [stack.enter_context(_worker(words, sources)) for sources in sides]
         for worker in workers:  # one after another, so that none waits for another to compile
             _ask(worker, None)
         seconds: list[list[float]] = [[] for _ in sides]
@@ -94,16 +99,17 @@ def measure(name: str, num_runs: int, sides: Sequence[Path] = (SOURCES,)) -> lis
 
 
 class _Worker(NamedTuple):
+    name: str
     process: subprocess.Popen[str]
     said: IO[str]
     """What it writes to stderr."""
 
 
 @contextlib.contextmanager
-def _worker(name: str, sources: Path) -> Iterator[_Worker]:
+def _worker(named: Sequence[str], sources: Path) -> Iterator[_Worker]:
     """A process that has begun to prepare the path."""
     environ = {**os.environ, "PYTHONPATH": str(sources)}
-    words = (sys.executable, "-m", "duopoly.bench.worker", name)
+    words = (sys.executable, "-m", "duopoly.bench.worker", *named)
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(
@@ -116,14 +122,14 @@ def _worker(name: str, sources: Path) -> Iterator[_Worker]:
         ) as process,
     ):
         try:
-            yield _Worker(process, said)
+            yield _Worker(" ".join(named), process, said)
         finally:
             process.kill()
 
 
 def _ask(worker: _Worker, what: str | None) -> Any:
     """Returns the worker's next answer, to what is asked of it."""
-    process, said = worker
+    _, process, said = worker
     assert process.stdin is not None
     assert process.stdout is not None
     if what is not None:
@@ -134,5 +140,5 @@ def _ask(worker: _Worker, what: str | None) -> Any:
     if not answer:
         said.seek(0)
         last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
-        raise FailureError(f"benchmark {process.args[-1]} broke down: {last}")  # pyright: ignore
+        raise FailureError(f"benchmark {worker.name} broke down: {last}")
     return json.loads(answer)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from duopoly.bench.kernels import Prepared
 from duopoly.game.play import play
+from duopoly.lockstep import Band
 from duopoly.policy.gaussian import gaussian_controller, init_policy
 from duopoly.presets import preset
 from duopoly.schedule import SCHEDULES
@@ -67,6 +69,32 @@ def round_path(improver: Improver | None = None) -> Prepared:
         f"{settings.collection.steps_per_round:,} steps, {settings.policy.improver}",
         lambda: next(rounds).state.players,
     )
+
+
+def seeds_path(num_seeds: int) -> Prepared:
+    """The next round of several games that are played side by side."""
+    settings = preset(SWIFT, "pal").settings
+    games = [
+        play(get_task(SWIFT), settings, SCHEDULES["pal"], seed, num_env_steps=10**9)
+        for seed in range(num_seeds)
+    ]
+
+    def run() -> None:
+        band = Band(num_seeds)
+
+        def play_on(seed: int) -> None:
+            with band.seat(seed):
+                next(games[seed])
+
+        threads = [threading.Thread(target=play_on, args=(seed,)) for seed in range(num_seeds)]
+        for thread in threads:
+            thread.start()
+        band.conduct()
+        for thread in threads:
+            thread.join()
+
+    run()  # the first round is another one
+    return Prepared(f"a round of {num_seeds} seeds of {SWIFT}, side by side", run)
 
 
 def import_path() -> Prepared:

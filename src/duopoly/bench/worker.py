@@ -1,4 +1,6 @@
-"""One hot path, run whenever it is told to: ``python -m duopoly.bench.worker PATH``.
+"""One hot path, run whenever it is told to: ``python -m duopoly.bench.worker PATH [SIZE]``.
+
+With a size it is the path along one of the axes of `growth`, at that size.
 
 It prepares the path, runs it once, for that compiles, and answers ``ready``. To each line on stdin
 it answers with one of JSON: ``run`` with the seconds of another run, ``rate`` with the rate of
@@ -16,7 +18,7 @@ from typing import Final
 
 import jax
 
-from duopoly.bench import kernels, whole
+from duopoly.bench import growth, kernels, whole
 from duopoly.bench.kernels import Prepared, matrix_product
 
 PREPARE: Final[Mapping[str, Callable[[], Prepared]]] = {
@@ -42,7 +44,8 @@ def main() -> None:
     """Prepares, then answers until there is nothing more to do."""
     # What the path itself prints must not be taken for an answer.
     answers, sys.stdout = sys.stdout, sys.stderr
-    path = PREPARE[sys.argv[1]]()
+    idle_mib = _peak_mib()
+    path = _prepared(*sys.argv[1:])
     _seconds(path)
     yardsticks = [matrix_product(size) for size in SIZES]
 
@@ -62,9 +65,14 @@ def main() -> None:
                         "what": path.what,
                         "num_flops": path.num_flops,
                         "peak_mib": _peak_mib(),
+                        "idle_mib": idle_mib,
                         "device": jax.devices()[0].device_kind,
                     }
                 )
+
+
+def _prepared(name: str, size: str | None = None) -> Prepared:
+    return PREPARE[name]() if size is None else growth.PREPARE[name](int(size))
 
 
 def _seconds(path: Prepared) -> float:

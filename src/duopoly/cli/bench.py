@@ -1,10 +1,12 @@
-"""``duopoly bench``: how fast the hot paths are, and whether they were faster before."""
+"""``duopoly bench``: how fast the hot paths are and were, and how cost grows with its sizes."""
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from duopoly.bench import PATHS
+from duopoly.bench import AXES, PATHS
 from duopoly.fields import between, nearest
 from duopoly.runs import atomic
 from duopoly.runs.errors import UsageError
@@ -21,10 +23,15 @@ class Bench:
     """Hot paths to time [default: all]."""
     against: str | None = None
     """Revision of the clone that this is; each run is followed by one of it."""
+    growth: bool = False
+    """Instead, measure how time and memory grow with the sizes of the work."""
     runs: int = between(3, 1_000, 5)
     """Runs of each path that are timed."""
-    out: Path = Path("results/bench/bench.json")
-    """JSON file to write."""
+    out: Path | None = None
+    """JSON file to write [default: bench.json or growth.json in results/bench]."""
+
+
+FOLDER: Final = Path("results/bench")
 
 
 def act(command: Bench) -> None:
@@ -34,29 +41,63 @@ def act(command: Bench) -> None:
         UsageError: there is no such path or revision, or no place for the results; a
             `FailureError` if a path breaks down.
     """
+    known: Mapping[str, Any] = AXES if command.growth else PATHS
     for name in command.only:
-        if name not in PATHS:
+        if name not in known:
             raise UsageError(
-                f"--only {name}: no such path{nearest(name, PATHS)}; there are {', '.join(PATHS)}"
+                f"--only {name}: no such path{nearest(name, known)}; there are {', '.join(known)}"
             )
-    atomic.check_writable(command.out)
+    if command.growth and command.against is not None:
+        raise UsageError(f"--against {command.against}: --growth is of this revision alone")
+    out = command.out or FOLDER / ("growth.json" if command.growth else "bench.json")
+    names = tuple(dict.fromkeys(command.only)) or tuple(known)
+    atomic.check_writable(out)
+    (_grow if command.growth else _time)(command, names, out)
+    print(f"written to {out}")
+
+
+def _time(command: Bench, names: tuple[str, ...], out: Path) -> None:
     from rich.console import Console
-    from rich.status import Status
 
     from duopoly.bench.measure import SOURCES, measure, sources_of
     from duopoly.bench.table import as_table, keep
 
-    names = tuple(dict.fromkeys(command.only)) or tuple(PATHS)
-    results = {}
     with contextlib.ExitStack() as stack:
         sides = [SOURCES]
         if command.against is not None:
             sides.append(stack.enter_context(sources_of(command.against)))
-        console = Console(stderr=True)
-        status = stack.enter_context(Status("", console=console))
+        tell = stack.enter_context(_telling())
+        results = {}
         for number, name in enumerate(names, 1):
-            status.update(f"{number} of {len(names)}: {name}, {PATHS[name]}")
+            tell(f"{number} of {len(names)}: {name}, {PATHS[name]}")
             results[name] = measure(name, command.runs, sides)
-    keep(results, command.against, command.out)
+    keep(results, command.against, out)
     Console().print(as_table(results, command.against))
-    print(f"written to {command.out}")
+
+
+def _grow(command: Bench, names: tuple[str, ...], out: Path) -> None:
+    from rich.console import Console
+
+    from duopoly.bench.growth import Growth, as_table, keep
+    from duopoly.bench.measure import measure
+
+    found = {}
+    with _telling() as tell:
+        for number, name in enumerate(names, 1):
+            sizes, measured = AXES[name], []
+            for size in sizes:
+                tell(f"{number} of {len(names)}: {name}, {size:,} of up to {sizes[-1]:,}")
+                measured += measure(name, command.runs, size=size)
+            found[name] = Growth(sizes, measured)
+    keep(found, out)
+    Console().print(as_table(found))
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Yields what says on the terminal what is measured now."""
+    from rich.console import Console
+    from rich.status import Status
+
+    with Status("", console=Console(stderr=True)) as status:
+        yield status.update
