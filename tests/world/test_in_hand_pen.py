@@ -184,3 +184,16 @@ def test_the_robots_package_is_loaded_with_the_environment_only() -> None:
         "gymnasium.make('duopoly/InHandPen-v0').reset(seed=0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_that_package_the_pen_is_refused_in_one_line() -> None:
+    code = (
+        "import sys; sys.modules['gymnasium_robotics'] = None\n"
+        "from duopoly.cli.main import main; main(['check', 'InHandPen'])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "duopoly check: InHandPen needs gymnasium_robotics, which is not installed: "
+        "pip install 'duopoly[robotics]'"
+    ]

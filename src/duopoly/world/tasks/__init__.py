@@ -23,7 +23,7 @@ _ALIASES = {row.env_id: row.name for row in LISTED if row.environment}
 
 
 class UnknownTaskError(ValueError):
-    """No task has that name; the message gives the nearest ones."""
+    """No task has that name, or what it needs is not installed; the message gives the way out."""
 
 
 def canonical_name(name: str) -> str:
@@ -59,7 +59,7 @@ def get_task(name: str) -> Task:
     """The task of that name or alias; of a registered environment, one with nothing known.
 
     Raises:
-        UnknownTaskError: no task and no environment has that name.
+        UnknownTaskError: no task and no environment has that name, or its simulator is missing.
     """
     name = canonical_name(name)
     if is_registered(name):
@@ -95,7 +95,16 @@ def check_name(task: Task) -> None:
 @functools.cache
 def _made(name: str) -> Task:
     """Each task of ours is one object, so that what was compiled for it serves again."""
-    return CATALOGUE[name].make()
+    row = CATALOGUE[name]
+    try:
+        return row.make()
+    except ModuleNotFoundError as error:
+        if row.extra is None or error.name is None:
+            raise
+        package = error.name.partition(".")[0]
+        raise UnknownTaskError(
+            f"{name} needs {package}, which is not installed: pip install 'duopoly[{row.extra}]'"
+        ) from None
 
 
 def _suggestion(name: str) -> str:

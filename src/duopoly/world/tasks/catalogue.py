@@ -38,6 +38,8 @@ class TaskRow:
     """Which of them this row is."""
     variant_of: str | None = None
     """Name of the listed task whose variant this row is."""
+    extra: str | None = None
+    """The extra of this package that brings its simulator, where not every user needs it."""
 
     @property
     def summary(self) -> str:
@@ -177,6 +179,7 @@ LISTED: Final = (
         maker="in_hand_pen:in_hand_pen_task",
         horizon=100,
         environment="in_hand_pen:InHandPenEnv",
+        extra="robotics",
     ),
 )
 """The tasks in the order in which they are listed."""
