@@ -196,6 +196,10 @@ def test_studies_are_named_and_compared(capsys):
     ("words", "told"),
     [
         ([], "is missing; see --help"),
+        (
+            ["Hopper-v5/pal", "--seeds", "0", "2"],
+            "'2' is no study and no .toml file; seeds are one word: --seeds 0,2,5",
+        ),
         (["Hopper-v5/pals"], "'Hopper-v5/pals' is no study and no .toml file; did you mean"),
         (["none.toml"], "none.toml: "),
         (["sweep.toml", "--jobs", "1000"], "--jobs 1000: must be at most"),

@@ -182,7 +182,10 @@ def _sound(command: Sweep) -> Iterator[_Sound]:
         elif word in STUDIES:
             yield "the command line", STUDIES[word], _train(command, STUDIES[word])
         else:
-            raise UsageError(f"{word!r} is no study and no .toml file{nearest(word, STUDIES)}")
+            way_out = (
+                "; seeds are one word: --seeds 0,2,5" if word.isdigit() else nearest(word, STUDIES)
+            )
+            raise UsageError(f"{word!r} is no study and no .toml file{way_out}")
 
 
 def _train(command: Sweep, study: Study) -> train.Train:
