@@ -14,7 +14,9 @@ CAUTIOUS = {"robustness.cvar_alpha": 0.25}
 REMEMBERING = {"model.window": 25_000, "model.epochs.convergence": 12}
 PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
 FROM_DATA = {"imagination.start_from_data": 0.5}
-FORGETTING = {"model.window": 5_000}
+LONGER_FITS = {"model.epochs.convergence": 40}
+"""Those of the preset when these studies were played."""
+FORGETTING = LONGER_FITS | {"model.window": 5_000}
 SVG = {"policy.improver": "svg"}
 SVG_FREE = SVG | {
     "policy.actor_critic.proximal": 0.0,
@@ -40,17 +42,17 @@ class _Row(NamedTuple):
 
 _ROWS: Final[Mapping[str, _Row]] = {
     "Reacher7DOF/pal": _Row(8_000),
-    "Reacher7DOF/pal-15000": _Row(15_000),
+    "Reacher7DOF/pal-15000": _Row(15_000, LONGER_FITS),
     "Reacher7DOF/mal": _Row(15_000),
     "Reacher7DOF/gda": _Row(15_000),
     "Reacher7DOF/br": _Row(15_000),
     "Reacher7DOF/pets": _Row(8_000),
-    "Reacher7DOF/pal-implicit": _Row(8_000, IMPLICIT),
-    "Reacher7DOF/pal-unrolled": _Row(8_000, UNROLLED),
-    "Reacher7DOF/pal-forearm": _Row(20_000, perturb=LONGER_ARM),
+    "Reacher7DOF/pal-implicit": _Row(8_000, LONGER_FITS | IMPLICIT),
+    "Reacher7DOF/pal-unrolled": _Row(8_000, LONGER_FITS | UNROLLED),
+    "Reacher7DOF/pal-forearm": _Row(20_000, LONGER_FITS, LONGER_ARM),
     "Reacher7DOF/pal-forearm-forgetting": _Row(20_000, FORGETTING, LONGER_ARM),
     "Reacher7DOF/mal-forearm": _Row(20_000, perturb=LONGER_ARM),
-    "Reacher7DOF/pal-goal": _Row(16_000, perturb=OTHER_GOALS),
+    "Reacher7DOF/pal-goal": _Row(16_000, LONGER_FITS, OTHER_GOALS),
     "Reacher7DOF/mal-goal": _Row(16_000, perturb=OTHER_GOALS),
     "Hopper-v5/pal": _Row(50_000),
     "Hopper-v5/pal-remembering": _Row(50_000, REMEMBERING),
