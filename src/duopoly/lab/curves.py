@@ -6,7 +6,7 @@ Runs of one algorithm that differ in their settings are drawn apart, and named b
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -91,9 +91,13 @@ class Curve:
 
     def known(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of the rounds in which a metric is known and can be drawn."""
-        is_known = (self.steps >= 0) & (self.steps <= MAX_STEPS)
-        is_known &= np.abs(self.metrics[tag]) < _MAX_DRAWN
+        is_known = self.is_known(tag)
         return self.steps[is_known], self.metrics[tag][is_known]
+
+    def is_known(self, tag: str) -> np.ndarray:
+        """Whether a metric is known and can be drawn, round by round."""
+        has_steps = (self.steps >= 0) & (self.steps <= MAX_STEPS)
+        return has_steps & (np.abs(self.metrics[tag]) < _MAX_DRAWN)
 
 
 def read_curve(run: RunDirectory) -> Curve:
@@ -116,15 +120,24 @@ def read_curves(runs: Sequence[RunDirectory]) -> list[Curve]:
 
 
 def _curve(run: RunDirectory, config: RunConfig, variant: str) -> Curve:
-    rows = read_progress(run.progress)
+    curve = curve_of(read_progress(run.progress), config, variant, (RETURN, SUCCESS, IMAGINED))
+    if not curve.known(RETURN)[0].size:
+        raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
+    return curve
+
+
+def curve_of(
+    rows: Sequence[Mapping[str, float]], config: RunConfig, variant: str, tags: Iterable[str]
+) -> Curve:
+    """The course of some metrics of a run; NaN throughout where a metric was never told."""
 
     def column(tag: str) -> np.ndarray:
         return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
 
-    metrics = {tag: column(tag) for tag in (RETURN, SUCCESS, IMAGINED)}
-    if not all(map(is_alike, column(HORIZON_SHARE))):
+    metrics = {tag: column(tag) for tag in tags}
+    if IMAGINED in metrics and not all(map(is_alike, column(HORIZON_SHARE))):
         metrics[IMAGINED][:] = np.nan  # of fewer or more actions, it says nothing beside the real
-    curve = Curve(
+    return Curve(
         config.task,
         config.algorithm,
         config.seed,
@@ -133,9 +146,6 @@ def _curve(run: RunDirectory, config: RunConfig, variant: str) -> Curve:
         config.perturb,
         variant,
     )
-    if not curve.known(RETURN)[0].size:
-        raise UsageError(f"{run.path} has no evaluated round yet; nothing to draw")
-    return curve
 
 
 def variants(configs: Sequence[RunConfig]) -> list[str]:
@@ -191,20 +201,29 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
         UsageError: the curves belong to different tasks, two have the same algorithm, settings and
             seed, or ``out`` ends in no kind of picture.
     """
-    tasks = sorted({curve.task for curve in curves})
-    if len(tasks) > 1:
-        raise UsageError(f"one picture shows one task, not {' and '.join(tasks)}")
-    counts = Counter((curve.name, curve.seed) for curve in curves)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
+    check_together(curves, "picture")
     tags = [RETURN]
     if any(curve.known(SUCCESS)[0].size for curve in curves):
         tags.append(SUCCESS)
-    figure = new_figure(5.6 * len(tags), 3.8, tasks[0])
+    figure = new_figure(5.6 * len(tags), 3.8, curves[0].task)
     for axes, tag in zip(np.atleast_1d(figure.subplots(1, len(tags))), tags, strict=True):
         _draw_panel(axes, curves, tag)
     add_legend(figure, figure.axes[0])
     write(figure, out)
+
+
+def check_together(curves: Sequence[Curve], what: str) -> None:
+    """Makes sure that curves belong in one picture, or in whatever else ``what`` says.
+
+    Raises:
+        UsageError: they are of different tasks, or two have the same algorithm, settings and seed.
+    """
+    tasks = sorted({curve.task for curve in curves})
+    if len(tasks) > 1:
+        raise UsageError(f"one {what} shows one task, not {' and '.join(tasks)}")
+    counts = Counter((curve.name, curve.seed) for curve in curves)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
 
 
 def shortened(curves: Sequence[Curve]) -> list[str]:
@@ -213,7 +232,7 @@ def shortened(curves: Sequence[Curve]) -> list[str]:
     Nothing of a hundredth of the way, by which rounds of whole episodes may miss one another.
     """
     lines = []
-    for name in _looks(curves):
+    for name in looks_of(curves):
         ends = {c.seed: c.known(RETURN)[0][-1] for c in curves if c.name == name}
         first, last = (choose(ends, key=lambda seed: ends[seed]) for choose in (min, max))
         if ends[first] < 0.99 * ends[last]:
@@ -225,11 +244,12 @@ def shortened(curves: Sequence[Curve]) -> list[str]:
 
 
 def over_seeds(
-    curves: Sequence[Curve], tag: str
+    curves: Sequence[Curve], tag: str, max_points: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Steps, interquartile mean over the runs, and its 95 % bootstrap interval.
 
-    Runs are read at common steps, in between by straight lines, where all of them have data.
+    Runs are read at common steps, in between by straight lines, where all of them have data; at
+    most at so many steps, the first and the last among them.
 
     Raises:
         UsageError: there is no such place.
@@ -238,6 +258,8 @@ def over_seeds(
     grid, scores = at_common_steps([one for one in known if one[0].size])
     if not grid.size:
         raise UsageError(f"the runs of {curves[0].algorithm} have no steps in common")
+    places = thinned(grid.size, max_points or grid.size)
+    grid, scores = grid[places], scores[:, places]
     low, high = bootstrap_interval([scores])
     return grid, interquartile_mean(scores), low, high
 
@@ -256,10 +278,15 @@ def at_common_steps(
     return grid, np.stack([np.interp(grid, *one) for one in known])
 
 
+def thinned(num: int, most: int) -> np.ndarray:
+    """Places of at most so many of a number of points, the first and the last among them."""
+    return np.unique(np.linspace(0, num - 1, min(num, most)).round().astype(int))
+
+
 def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
     style(axes)
     has_interval = False
-    for name, (colour, dashes) in _looks(curves).items():
+    for name, (colour, dashes) in looks_of(curves).items():
         group = [c for c in curves if c.name == name and c.known(tag)[0].size]
         if len(group) == 1:
             label = f"{group[0].label}, seed {group[0].seed}"
@@ -312,7 +339,7 @@ def _label(axes: Axes, tag: str, has_interval: bool) -> None:
     axes.set_ylabel(f"{name}\n(IQM, 95 % interval)" if has_interval else name, color=INK)
 
 
-def _looks(curves: Sequence[Curve]) -> dict[str, Look]:
+def looks_of(curves: Sequence[Curve]) -> dict[str, Look]:
     """The names of the groups in the paper's order, each with its look.
 
     The first variant of an algorithm has the algorithm's own.

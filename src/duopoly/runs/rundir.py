@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "diagnosis"
 
     @property
+    def report(self) -> Path:
+        """Page that ``duopoly report`` writes."""
+        return self.path / "report.html"
+
+    @property
     def export(self) -> Path:
         """Folder of the policy as ``duopoly export`` writes it."""
         return self.path / "export"
@@ -126,7 +131,7 @@ class RunDirectory:
         folders = self.checkpoints, self.best, self.diagnosis, self.export
         files = (
             *(self.settings, self.spaces, self.command, self.versions, self.progress, self.curve),
-            *(self.status, self.evaluation, self.video, self.lock),
+            *(self.status, self.evaluation, self.video, self.report, self.lock),
         )
         for path in (*files, *folders):
             if not atomic.is_kind(path, folder=path in folders):

@@ -51,5 +51,5 @@ def _is_ours(target: RunDirectory) -> bool:
             target.read_config()
         except UsageError:
             return False
-    files = {target.settings, target.spaces, target.evaluation, target.video}
+    files = {target.settings, target.spaces, target.evaluation, target.video, target.report}
     return found <= files | {target.checkpoints, target.diagnosis, target.export}

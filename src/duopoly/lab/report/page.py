@@ -1,0 +1,207 @@
+"""The page: one file of HTML that asks for nothing beyond itself."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from duopoly.lab.curves import check_together, shortened
+from duopoly.lab.report import charts, looks, pictures, tables
+from duopoly.lab.report.chart import Chart, draw
+from duopoly.lab.report.markup import Html, join, tag
+from duopoly.lab.report.record import Record
+from duopoly.lab.report.verdict import Finding, Group, findings, outcome
+from duopoly.runs.errors import UsageError
+from duopoly.runs.provenance import version
+
+MAX_BYTES: Final = 5_000_000
+"""Of a page: what can be sent by mail and opened on a telephone."""
+
+FEW: Final = 6
+"""Runs in which a thing was seen that are all shown at once."""
+
+
+def page_of(records: Sequence[Record]) -> bytes:
+    """The page on some runs of one task.
+
+    Raises:
+        UsageError: they are of different tasks, two are the same, or they are too many for a page;
+            a `DamageError` where a picture or film is none.
+    """
+    drawn = charts.drawn_of(records)
+    check_together([curve for curves in drawn.curves for curve in curves], "page")
+    first, metrics = charts.headlines(drawn), charts.all_metrics(drawn)
+    style = _asset("page.css") + looks.style(drawn.looks)
+    before = [
+        _verdict(drawn.groups),
+        _section("Runs", tables.runs_table(drawn.groups)),
+        _curves(first, drawn),
+        _metrics(metrics),
+    ]
+    after = [
+        _section("Settings", tables.settings_tables(drawn.groups)),
+        _section("How it was run", _provenance(records)),
+    ]
+    plain = _whole(drawn.groups, style, join([*before, *after]))
+    if len(plain) > MAX_BYTES:
+        raise UsageError(
+            f"the page would have {len(plain):,} bytes, more than {MAX_BYTES:,}: give it fewer runs"
+        )
+    budget = pictures.Budget(MAX_BYTES - len(plain) - 10_000)
+    shown = pictures.diagnoses(drawn.groups, budget)
+    filmed = pictures.films(drawn.groups, budget)
+    between = [
+        _section("Film", tag("div", filmed, class_="pictures")) if filmed else Html(),
+        _section("Diagnosis", tag("div", shown, class_="pictures")) if shown else Html(),
+        _left_out(budget),
+    ]
+    return _whole(drawn.groups, style, join([*before, *between, *after]))
+
+
+def _whole(groups: Sequence[Group], style: str, content: Html) -> bytes:
+    """The document; a policy for its content forbids everything that is not in it."""
+    script = _asset("page.js")
+    rules = {
+        "default-src": "'none'",
+        "style-src": f"'{_hash(style)}'",
+        "script-src": f"'{_hash(script)}'",
+        "img-src": "data:",
+        "media-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    policy = "; ".join(f"{name} {value}" for name, value in rules.items())
+    task = groups[0].records[0].config.task
+    title = f"{task}: {', '.join(group.label for group in groups)}"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        Html('<link rel="icon" href="data:,">'),
+        tag("title", title),
+        tag("style", Html(style)),
+    )
+    made = f"Made by duopoly {version('duopoly')}. This page is one file and asks for nothing else."
+    body = tag(
+        "body",
+        tag("header", tag("h1", task), tag("p", _subtitle(groups), class_="soft"), class_="page"),
+        tag("main", content),
+        tag("footer", made),
+        tag("script", Html(script)),
+    )
+    document = tag("html", head, body, lang="en")
+    return f"<!DOCTYPE html>\n{document}\n".encode("utf-8", errors="replace")
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _subtitle(groups: Sequence[Group]) -> str:
+    num = sum(len(group.records) for group in groups)
+    runs = "one run" if num == 1 else f"{num} runs"
+    return f"{', '.join(group.label for group in groups)} · {runs}"
+
+
+def _section(title: str, *parts: Html) -> Html:
+    return tag("section", tag("h2", title), *parts)
+
+
+def _verdict(groups: Sequence[Group]) -> Html:
+    """What came of the runs and what stands out, in words."""
+    said = [tag("p", outcome(group), class_="outcome") for group in groups]
+    found = findings(groups)
+    if all(one.weight == "note" for one in found):
+        said.append(tag("p", "Nothing stands out.", class_="calm"))
+    if found:
+        said.append(tag("ul", *map(_finding, found), class_="findings"))
+    return _section("Verdict", *said)
+
+
+def _finding(found: Finding) -> Html:
+    items = [
+        tag("li", tag("span", one.who, class_="who"), f": {one.what}") for one in found.seen
+    ]
+    seen = tag("ul", *items)
+    if len(items) > FEW:
+        seen = tag("details", tag("summary", f"In {len(items)} runs"), seen)
+    remedy = [found.remedy]
+    if found.see:
+        link = tag("a", f"See {found.see}", href=f"#chart-{found.see.replace('/', '-')}")
+        remedy += [" ", link, "."]
+    return tag(
+        "li",
+        tag("span", found.weight, class_="weight"),
+        tag("h3", found.headline),
+        seen,
+        tag("p", *remedy, class_="remedy"),
+        class_=found.weight,
+    )
+
+
+def _curves(first: Sequence[Chart], drawn: charts.Drawn) -> Html:
+    if not first:
+        return Html()
+    said = ["Over real environment steps."]
+    if any(line.band for chart in first for line in chart.lines):
+        said.append(
+            "Thick lines are interquartile means over the seeds with their 95 % bootstrap "
+            "interval, thin ones the seeds."
+        )
+    said += [f"{line[0].upper()}{line[1:]}." for line in shortened(_evaluated(drawn))]
+    if most := charts.num_thinned(first, drawn):
+        said.append(f"Of longer runs {most} rounds are drawn, evenly spread.")
+    shown = tag("div", *map(draw, first), class_="charts")
+    return _section("Curves", tag("p", " ".join(said), class_="soft"), shown)
+
+
+def _evaluated(drawn: charts.Drawn) -> list:
+    curves = [curve for curves in drawn.curves for curve in curves]
+    return [curve for curve in curves if curve.is_known("eval/mean_reward").any()]
+
+
+def _metrics(metrics: Sequence[Chart]) -> Html:
+    if not metrics:
+        return Html()
+    groups: dict[str, list[Html]] = {}
+    for chart in metrics:
+        option = tag("option", chart.title, value=f"chart-{chart.name}")
+        groups.setdefault(chart.title.partition("/")[0], []).append(option)
+    options = [tag("optgroup", *some, label=name) for name, some in groups.items()]
+    label = tag("label", "Metric", for_="metric")
+    menu = tag("div", label, tag("select", *options, id="metric"), class_="menu", hidden=True)
+    summary = tag("summary", f"Curves of all {len(metrics)} metrics that are known")
+    return _section("Every metric", tag("details", summary, menu, *map(draw, metrics), class_="metrics"))
+
+
+def _left_out(budget: pictures.Budget) -> Html:
+    if not budget.left_out:
+        return Html()
+    named = [tag("li", str(path)) for path in budget.left_out]
+    said = f"Left out, for the page would have more than {MAX_BYTES / 1e6:g} MB with them:"
+    return tag("section", tag("p", said), tag("ul", *named), class_="soft")
+
+
+def _provenance(records: Sequence[Record]) -> Html:
+    """The commands and the versions, each told once."""
+    commands = dict.fromkeys(line for record in records for line in record.commands)
+    versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for record in records:
+        key = tuple(sorted(record.versions.items()))
+        versions.setdefault(key, []).append(str(record.config.seed))
+    parts = [tag("pre", "\n".join(commands))] if commands else []
+    for found in versions:
+        if found:
+            listed = ", ".join(f"{name} {one}" for name, one in found)
+            parts.append(tag("p", listed, class_="soft"))
+    if not parts:
+        parts = [tag("p", "Neither command nor versions were kept.", class_="soft")]
+    return tag("div", *parts, class_="card")
