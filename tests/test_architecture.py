@@ -59,8 +59,8 @@ FLOORS: dict[str, set[str]] = {
     "render": {"types", "world", "runs", "agent"},
     "sweep": {"fields", "settings", "schedule", "runs"},
     "lab": {
-        *("types", "world", "model", "equilibrium", "game", "theory", "runs", "agent", "render"),
-        "sweep",
+        *("types", "fields", "settings", "world", "model", "equilibrium", "game", "presets"),
+        *("theory", "runs", "agent", "render", "sweep"),
     },
     "export": {"settings", "networks", "policy", "runs", "world"},
     "bench": {

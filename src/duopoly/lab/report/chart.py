@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 from duopoly.lab.curves import Look
 from duopoly.lab.report.looks import IMAGINED_DASHES, strokes
 from duopoly.lab.report.markup import Html, data, join, tag
-from duopoly.lab.report.readings import number
+from duopoly.lab.report.readings import number, share
 
 HEIGHT: Final = 240
 """Of a plot, in pixels."""
@@ -57,6 +57,8 @@ class Chart:
     changes: tuple[tuple[int, str], ...] = ()
     """Steps at which the world changed, and what to."""
     is_share: bool = False
+    has_zero: bool = False
+    """Differences count, not ratios: the axis is never logarithmic."""
 
 
 class Axes(NamedTuple):
@@ -123,7 +125,7 @@ def axes_of(chart: Chart) -> Axes:
     low, high = float(values.min()), float(values.max())
     if chart.is_share:
         return Axes(last or 1.0, min(low, 0.0), max(high, 1.0), False)
-    if low > 0.0 and high / low >= FROM_RATIO:
+    if not chart.has_zero and low > 0.0 and high / low >= FROM_RATIO:
         return Axes(last or 1.0, low / 1.15, high * 1.15, True)
     room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     return Axes(last or 1.0, low - room, high + room, False)
@@ -135,7 +137,7 @@ def _back_to_front(chart: Chart) -> list[Line]:
 
 
 def _drawn(line: Line, look: Look, axes: Axes) -> Html:
-    dashes = IMAGINED_DASHES if line.kind == "imagined" else strokes(look)
+    dashes = {"main": strokes(look), "imagined": IMAGINED_DASHES, "seed": None}[line.kind]
     across, parts = axes.across(line.steps), []
     if line.band is not None:
         there = "L".join(_points(across, axes.down(line.band[1])))
@@ -208,8 +210,10 @@ def _ticks(chart: Chart, axes: Axes) -> list[tuple[float, str]]:
         found = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(axes.low, axes.high)
     seen = [float(tick) for tick in found if axes.low <= tick <= axes.high]
     if chart.is_share:
-        return [(tick, f"{tick:.0%}") for tick in seen]
-    return [(tick, number(tick) if abs(tick) >= 1e-3 or tick == 0 else f"{tick:g}") for tick in seen]
+        return [(tick, share(tick)) for tick in seen]
+    return [
+        (tick, number(tick) if abs(tick) >= 1e-3 or tick == 0 else f"{tick:g}") for tick in seen
+    ]
 
 
 def _legend(chart: Chart) -> Html:

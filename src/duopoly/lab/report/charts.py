@@ -1,6 +1,7 @@
 """Which charts a page has: what runs are judged by first, then every metric that they know."""
 
 import itertools
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -8,7 +9,6 @@ import numpy as np
 
 from duopoly.game.metrics import DESCRIPTIONS
 from duopoly.lab.curves import (
-    SUCCESS,
     Curve,
     Look,
     curve_of,
@@ -18,7 +18,7 @@ from duopoly.lab.curves import (
     variants,
 )
 from duopoly.lab.report.chart import Chart, Kind, Line
-from duopoly.lab.report.readings import COLLECTED
+from duopoly.lab.report.readings import COLLECTED, SUCCESS
 from duopoly.lab.report.record import Record
 from duopoly.lab.report.verdict import Group
 from duopoly.runs.errors import UsageError
@@ -33,11 +33,16 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 """Every metric of ``progress.csv`` that makes a curve."""
 
+_RATIOS: Final = ("_error", "_loss", "_objective", "_norm", "_residual", "kl", "critic/loss")
+"""Endings of metrics of which ratios matter, not differences."""
+
 MOST_POINTS: Final = 300
 """Points of a line; more cannot be told apart on a screen."""
 MOST_NUMBERS: Final = 100_000
 """Points of all lines of a page, which keep it within its size."""
 FEWEST_POINTS: Final = 24
+LONGEST_LABEL: Final = 40
+"""Letters of a label; groups that take more to tell apart are called A, B and so on."""
 
 
 class Drawn(NamedTuple):
@@ -58,19 +63,37 @@ def drawn_of(records: Sequence[Record]) -> Drawn:
     ]
     looks = looks_of(curves)
     groups, grouped = [], []
+    letters = itertools.count()
     for name in looks:
         of_name = [pair for pair in zip(records, curves, strict=True) if pair[1].name == name]
         of_name.sort(key=lambda pair: pair[1].seed)
-        groups.append(Group(of_name[0][1].label, tuple(record for record, _ in of_name)))
+        label, variant = of_name[0][1].label, ""
+        if len(label) > LONGEST_LABEL:
+            variant = of_name[0][1].variant
+            label = f"{of_name[0][1].algorithm.upper()} {_letter(next(letters))}"
+        groups.append(Group(label, tuple(record for record, _ in of_name), variant))
         grouped.append(tuple(curve for _, curve in of_name))
     return Drawn(tuple(groups), tuple(grouped), tuple(looks.values()))
+
+
+def _letter(number: int) -> str:
+    """A, B and so on to Z; then numbers."""
+    letters = string.ascii_uppercase
+    return letters[number] if number < len(letters) else str(number)
 
 
 def headlines(drawn: Drawn) -> list[Chart]:
     """What a run is judged by, as far as it is known: return, success, imagination, model."""
     found = [
         _chart(drawn, "return", "Return", DESCRIPTIONS[RETURN], {RETURN: "main"}, MOST_POINTS),
-        _chart(drawn, "success", "Success", DESCRIPTIONS[SUCCESS], {SUCCESS: "main"}, MOST_POINTS),
+        _chart(
+            drawn,
+            "success",
+            "Success",
+            "share of the evaluation episodes that succeeded",
+            {SUCCESS: "main"},
+            MOST_POINTS,
+        ),
         _chart(
             drawn,
             "imagined",
@@ -136,9 +159,15 @@ def _chart(
         return None
     curves = itertools.chain(*drawn.curves)
     changes = {(change.env_steps, change.name) for one in curves for change in one.changes}
-    is_share = all(tag.endswith(("_rate", "_share")) for tag in kinds)
     return Chart(
-        name.replace("/", "-"), title, meaning, lines, drawn.looks, tuple(sorted(changes)), is_share
+        name=name.replace("/", "-"),
+        title=title,
+        meaning=meaning,
+        lines=lines,
+        looks=drawn.looks,
+        changes=tuple(sorted(changes)),
+        is_share=all(tag.endswith(("_rate", "_share")) for tag in kinds),
+        has_zero=not any(tag.endswith(_RATIOS) for tag in kinds),
     )
 
 

@@ -6,13 +6,13 @@ from typing import Final
 from duopoly.lab.curves import Look
 
 ON_DARK: Final = {
-    "#0072b2": "#3f9ce8",
-    "#56b4e9": "#8fe3f5",
-    "#1b2a6b": "#8d8bff",
-    "#d55e00": "#ff7f32",
-    "#7a0f2b": "#d9557a",
-    "#d8c21f": "#e8d84a",
-    "#7a7a7a": "#9b9b9b",
+    "#0072b2": "#1193d4",
+    "#56b4e9": "#7edcff",
+    "#1b2a6b": "#606dff",
+    "#d55e00": "#ec5213",
+    "#7a0f2b": "#e93755",
+    "#d8c21f": "#e8d97d",
+    "#7a7a7a": "#8a8a8a",
     "#222222": "#f4f4f4",
 }
 """What stands on a dark page for each colour of `duopoly.lab.curves.LOOKS`: as far apart."""

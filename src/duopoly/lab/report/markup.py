@@ -39,6 +39,12 @@ def tag(name: str, /, *parts: Part, **attributes: Part | bool | None) -> Html:
     return Html(f"<{name}{shown}>{join(parts)}</{name}>")
 
 
+def prose(text: str) -> Html:
+    """A sentence in which what stands between backticks is code."""
+    pieces = text.split("`")
+    return join(tag("code", one) if place % 2 else one for place, one in enumerate(pieces))
+
+
 def join(parts: Iterable[Part]) -> Html:
     """Parts one after another."""
     return Html("".join(escaped(part) for part in parts))

@@ -7,10 +7,10 @@
 
   const whole = (value) => Math.round(value).toLocaleString("en-US");
 
-  // As the Python side spells numbers: four digits at least as far as they count.
+  // As the Python side spells numbers: whole from a hundred on, below that in three digits.
   const number = (value, isShare) => {
     if (isShare) return `${Number((100 * value).toPrecision(3))} %`;
-    return Math.abs(value) >= 1000 ? whole(value) : String(Number(value.toPrecision(4)));
+    return Math.abs(value) >= 100 ? whole(value) : String(Number(value.toPrecision(3)));
   };
 
   const element = (name, attributes = {}, text = "") => {
@@ -123,11 +123,11 @@
       const head = rounds.size === 1 && round !== undefined
         ? `${whole(stop)} steps, round ${whole(round)}` : `${whole(stop)} steps`;
       const table = element("table");
-      table.append(element("caption", {}, head));
       for (const one of seen) table.append(this.row(stop, one));
-      this.tip.replaceChildren(table);
+      this.tip.replaceChildren(element("strong", {}, head), table);
       this.tip.hidden = false;
-      const said = [...table.rows].map((row) => `${row.cells[0].textContent} ${row.cells[1].textContent}`);
+      const said = [...table.rows].map((row) =>
+        [...row.cells].map((cell) => cell.textContent.trim()).join(" "));
       this.plot.setAttribute("aria-valuenow", this.at);
       this.plot.setAttribute("aria-valuetext", [head, ...said].join("; "));
     }

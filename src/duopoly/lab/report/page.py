@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
-from duopoly.lab.curves import check_together, shortened
+from duopoly.lab.curves import check_together
 from duopoly.lab.report import charts, looks, pictures, tables
 from duopoly.lab.report.chart import Chart, draw
-from duopoly.lab.report.markup import Html, join, tag
+from duopoly.lab.report.markup import Html, Part, join, prose, tag
 from duopoly.lab.report.record import Record
 from duopoly.lab.report.verdict import Finding, Group, findings, outcome
 from duopoly.runs.errors import UsageError
@@ -18,6 +18,8 @@ from duopoly.runs.provenance import version
 MAX_BYTES: Final = 5_000_000
 """Of a page: what can be sent by mail and opened on a telephone."""
 
+FIRST_METRIC: Final = "rollout/ep_rew_mean"
+"""What the menu shows at first."""
 FEW: Final = 6
 """Runs in which a thing was seen that are all shown at once."""
 
@@ -35,7 +37,7 @@ def page_of(records: Sequence[Record]) -> bytes:
     style = _asset("page.css") + looks.style(drawn.looks)
     before = [
         _verdict(drawn.groups),
-        _section("Runs", tables.runs_table(drawn.groups)),
+        _section("Runs", _variants(drawn.groups), tables.runs_table(drawn.groups)),
         _curves(first, drawn),
         _metrics(metrics),
     ]
@@ -118,6 +120,11 @@ def _section(title: str, *parts: Html) -> Html:
 def _verdict(groups: Sequence[Group]) -> Html:
     """What came of the runs and what stands out, in words."""
     said = [tag("p", outcome(group), class_="outcome") for group in groups]
+    if any(len(group.records) > 1 for group in groups):
+        pooled = (
+            "Of several seeds the interquartile mean is told, with its 95 % bootstrap interval."
+        )
+        said.append(tag("p", pooled, class_="soft"))
     found = findings(groups)
     if all(one.weight == "note" for one in found):
         said.append(tag("p", "Nothing stands out.", class_="calm"))
@@ -126,14 +133,24 @@ def _verdict(groups: Sequence[Group]) -> Html:
     return _section("Verdict", *said)
 
 
-def _finding(found: Finding) -> Html:
+def _variants(groups: Sequence[Group]) -> Html:
+    """What stands behind short labels."""
     items = [
-        tag("li", tag("span", one.who, class_="who"), f": {one.what}") for one in found.seen
+        tag("li", tag("strong", group.label), f": {group.variant}")
+        for group in groups
+        if group.variant
     ]
+    if not items:
+        return Html()
+    return tag("details", tag("summary", "What sets them apart"), tag("ul", *items))
+
+
+def _finding(found: Finding) -> Html:
+    items = [tag("li", tag("span", one.who, class_="who"), f": {one.what}") for one in found.seen]
     seen = tag("ul", *items)
     if len(items) > FEW:
         seen = tag("details", tag("summary", f"In {len(items)} runs"), seen)
-    remedy = [found.remedy]
+    remedy: list[Part] = [prose(found.remedy)]
     if found.see:
         link = tag("a", f"See {found.see}", href=f"#chart-{found.see.replace('/', '-')}")
         remedy += [" ", link, "."]
@@ -154,18 +171,12 @@ def _curves(first: Sequence[Chart], drawn: charts.Drawn) -> Html:
     if any(line.band for chart in first for line in chart.lines):
         said.append(
             "Thick lines are interquartile means over the seeds with their 95 % bootstrap "
-            "interval, thin ones the seeds."
+            "interval, as far as all seeds have come; thin ones are the seeds."
         )
-    said += [f"{line[0].upper()}{line[1:]}." for line in shortened(_evaluated(drawn))]
     if most := charts.num_thinned(first, drawn):
         said.append(f"Of longer runs {most} rounds are drawn, evenly spread.")
     shown = tag("div", *map(draw, first), class_="charts")
     return _section("Curves", tag("p", " ".join(said), class_="soft"), shown)
-
-
-def _evaluated(drawn: charts.Drawn) -> list:
-    curves = [curve for curves in drawn.curves for curve in curves]
-    return [curve for curve in curves if curve.is_known("eval/mean_reward").any()]
 
 
 def _metrics(metrics: Sequence[Chart]) -> Html:
@@ -173,13 +184,17 @@ def _metrics(metrics: Sequence[Chart]) -> Html:
         return Html()
     groups: dict[str, list[Html]] = {}
     for chart in metrics:
-        option = tag("option", chart.title, value=f"chart-{chart.name}")
+        is_first = chart.title == FIRST_METRIC
+        option = tag("option", chart.title, value=f"chart-{chart.name}", selected=is_first)
         groups.setdefault(chart.title.partition("/")[0], []).append(option)
+    groups |= {"time": groups.pop("time")} if "time" in groups else {}
     options = [tag("optgroup", *some, label=name) for name, some in groups.items()]
     label = tag("label", "Metric", for_="metric")
     menu = tag("div", label, tag("select", *options, id="metric"), class_="menu", hidden=True)
     summary = tag("summary", f"Curves of all {len(metrics)} metrics that are known")
-    return _section("Every metric", tag("details", summary, menu, *map(draw, metrics), class_="metrics"))
+    return _section(
+        "Every metric", tag("details", summary, menu, *map(draw, metrics), class_="metrics")
+    )
 
 
 def _left_out(budget: pictures.Budget) -> Html:

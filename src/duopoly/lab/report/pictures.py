@@ -92,7 +92,9 @@ def films(groups: Sequence[Group], budget: Budget) -> Html:
                 raise DamageError(f"{path} is no MP4 film: move it away")
             if source := budget.embed(path, "video/mp4", content):
                 who = f"{group.label}, seed {record.config.seed}"
-                film = tag("video", src=source, controls=True, loop=True, muted=True, preload="auto")
+                film = tag(
+                    "video", src=source, controls=True, loop=True, muted=True, preload="auto"
+                )
                 found.append(tag("figure", film, tag("figcaption", who)))
     return join(found)
 

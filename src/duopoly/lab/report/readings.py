@@ -10,7 +10,11 @@ from duopoly.runs.metrics import HORIZON_SHARE, RETURN
 MIN_ROUNDS: Final = 6
 """Rounds in which a metric must be known before its course is judged: two a third."""
 
+ENOUGH: Final = 0.99
+"""Share of the steps that counts as all: rounds of whole episodes end near to what was asked."""
+
 STD: Final = "eval/std_reward"
+SUCCESS: Final = "eval/success_rate"
 COLLECTED: Final = "rollout/ep_rew_mean"
 
 
@@ -66,10 +70,10 @@ def imagined_share(record: Record) -> float:
 
 
 def number(value: float) -> str:
-    """A number for people, in four digits at least as far as they count."""
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+    """A number for people: whole from a hundred on, below that in three digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def share(value: float) -> str:
     """A share in percent."""
-    return f"{value:.0%}"
+    return f"{100.0 * value:.0f} %"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from duopoly.lab.evaluate import Evaluation
 from duopoly.lab.report.markup import Html, Part, tag
-from duopoly.lab.report.readings import number, share
+from duopoly.lab.report.readings import ENOUGH, number, share
 from duopoly.lab.report.record import Record
 from duopoly.lab.report.verdict import Group
 from duopoly.presets import PRESETS, preset
@@ -29,10 +29,15 @@ def runs_table(groups: Sequence[Group]) -> Html:
     known = {name: cells for name, cells in columns.items() if set(cells) != {NOT_KNOWN}}
     head = tag("tr", *(tag("th", name, scope="col", class_=_side(name)) for name in known))
     rows = [
-        tag("tr", *(tag("td", cell, class_=_side(name)) for name, cell in zip(known, row, strict=True)))
+        tag(
+            "tr",
+            *(tag("td", cell, class_=_side(name)) for name, cell in zip(known, row, strict=True)),
+        )
         for row in zip(*known.values(), strict=True)
     ]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide card")
+    return tag(
+        "div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="runs wide card"
+    )
 
 
 def _side(column: str) -> str | None:
@@ -49,7 +54,7 @@ def _state(_group: Group, record: Record) -> str:
 
 def _steps(_group: Group, record: Record) -> str:
     done, wanted = record.env_steps, record.config.steps
-    return f"{done:,}" if done >= wanted else f"{done:,} of {wanted:,}"
+    return f"{done:,}" if done >= ENOUGH * wanted else f"{done:,} of {wanted:,}"
 
 
 def _evaluated(which: Callable[[Record], Evaluation | None]) -> Callable[[Group, Record], str]:
@@ -118,6 +123,7 @@ def settings_tables(groups: Sequence[Group]) -> Html:
         name
         for name in values[0]
         if any(mine[name] != its[name] for mine, its in zip(values, usual, strict=True))
+        or len({mine[name] for mine in values}) > 1
     ]
     labels = [group.label for group in groups]
 
@@ -137,7 +143,8 @@ def settings_tables(groups: Sequence[Group]) -> Html:
 
     called = " and ".join(dict.fromkeys(name for name, _ in bases))
     if changed:
-        first = tag("p", f"What differs from the {called}, whose value stands beside it:")
+        others = " or from run to run" if len(groups) > 1 else ""
+        first = tag("p", f"What differs from the {called}{others}:")
         shown = tag("div", first, table(changed), class_="card")
     else:
         shown = tag("p", f"All settings are those of the {called}.", class_="card")

@@ -6,9 +6,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from duopoly.lab.report.readings import last_third, number, share, unit_of_returns
+from duopoly.lab.report.readings import (
+    ENOUGH,
+    SUCCESS,
+    last_third,
+    number,
+    share,
+    unit_of_returns,
+)
 from duopoly.lab.report.record import Diagnosed, Record
-from duopoly.lab.report.rules import RULES, Rule, Weight
+from duopoly.lab.report.rules import RULES, Weight
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.runs.metrics import RETURN
 
@@ -20,8 +27,6 @@ UNEXPLAINED: Final = 0.5
 """R² of a component's change in one action below which the model does not know it."""
 VALUE_BIAS: Final = 0.25
 """Bias of the expected values over the size of what was earned."""
-SHORT: Final = 0.99
-"""Share of the longest run of a group that another must have come to be as long."""
 
 WEIGHTS: Final[tuple[Weight, ...]] = ("trouble", "warning", "note")
 
@@ -50,6 +55,8 @@ class Group(NamedTuple):
 
     label: str
     records: tuple[Record, ...]
+    variant: str = ""
+    """The settings that set it apart from others of its algorithm, where the label is short."""
 
 
 def findings(groups: Sequence[Group]) -> list[Finding]:
@@ -63,61 +70,54 @@ def findings(groups: Sequence[Group]) -> list[Finding]:
             if (said := rule.speak(record))
         )
         if seen:
-            found.append(_finding(rule, seen))
+            found.append(Finding(rule.headline, rule.weight, seen, rule.remedy, rule.see))
     found += [*_of_seeds(groups), *_of_diagnoses(groups), *_of_evaluations(groups)]
     return sorted(found, key=lambda one: WEIGHTS.index(one.weight))
 
 
 def outcome(group: Group) -> str:
-    """What a group came to, in a sentence."""
+    """What a group came to, in a sentence; of several seeds pooled."""
     records = group.records
-    steps = [record.env_steps for record in records]
-    played = _range(steps)
-    if not any(record.rows for record in records):
-        return f"{group.label}: no round is finished yet."
-    head = f"{group.label}: {played} real environment steps"
-    if len(records) > 1:
-        head = f"{group.label}, {len(records)} seeds: {played} real environment steps each"
-    if len(evaluations := [r.evaluation for r in records if r.evaluation]) == len(records):
+    head = group.label if len(records) == 1 else f"{group.label}, {len(records)} seeds"
+    each = "" if len(records) == 1 else " each"
+    evaluations = [record.evaluation for record in records if record.evaluation]
+    steps = [record.env_steps for record in records] + [one.env_steps for one in evaluations]
+    if not any(steps):
+        return f"{head}: no finished round is recorded."
+    head += f": {_range([one for one in steps if one])} real environment steps{each}"
+    if len(evaluations) == len(records):
         episodes = _range([one.num_episodes for one in evaluations])
-        where = f"over {episodes} fresh episodes" + (" a seed" if len(records) > 1 else "")
+        where = f"over {episodes} fresh episodes{each}"
         returns = [one.mean_return for one in evaluations]
         success = [one.success_rate for one in evaluations if one.success_rate is not None]
     else:
-        where, returns, success = "in the last evaluated round", [], []
-        for record in records:
-            returns += record.known(RETURN)[-1:].tolist()
-            success += record.known("eval/success_rate")[-1:].tolist()
+        where = "in the last evaluated round"
+        returns, success = (
+            [float(value) for record in records for value in record.known(tag)[-1:]]
+            for tag in (RETURN, SUCCESS)
+        )
     if not returns:
         return f"{head}; no round was evaluated."
-    return f"{head}; {_score('return', returns, success)} {where}."
-
-
-def _score(name: str, returns: list[float], success: list[float]) -> str:
-    if len(returns) == 1:
-        said = f"mean {name} {number(returns[0])}"
-        return said + (f", success {share(success[0])}" if success else "")
-    middle, low, high = _pooled(returns)
-    said = f"{name} {number(middle)} ({number(low)} to {number(high)})"
+    said = f"mean return {_pooled(returns, number)}"
     if success:
-        middle, low, high = _pooled(success)
-        said += f", success {share(middle)} ({share(low)} to {share(high)})"
-    return f"{said}, interquartile mean with its 95 % interval,"
+        said += f", success {_pooled(success, share)}"
+    return f"{head}; {said} {where}."
 
 
-def _pooled(scores: list[float]) -> tuple[float, float, float]:
+def _pooled(scores: Sequence[float], spell: Callable[[float], str]) -> str:
+    """The interquartile mean of several scores with its interval; a single one as it is."""
     values = np.array(scores)
+    if len(values) == 1:
+        return spell(scores[0])
     low, high = bootstrap_interval([values])
-    return float(interquartile_mean(values)), float(low), float(high)
+    ends = f"({spell(float(low))} to {spell(float(high))})"
+    return f"{spell(float(interquartile_mean(values)))} {ends}"
 
 
 def _range(counts: Sequence[int]) -> str:
+    """Of counts that are the same within a hundredth, the largest alone."""
     low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _finding(rule: Rule, seen: tuple[Seen, ...]) -> Finding:
-    return Finding(rule.headline, rule.weight, seen, rule.remedy, rule.see)
+    return f"{high:,}" if low >= ENOUGH * high else f"{low:,} to {high:,}"
 
 
 def _name(group: Group, record: Record) -> str:
@@ -145,16 +145,16 @@ _ENDS: Final[tuple[tuple[str, Weight, str], ...]] = (
     (
         "Failed",
         "trouble",
-        "The message says why; once that is mended, the same command with --resume goes on from "
+        "The message says why; once that is mended, the same command with `--resume` goes on from "
         "the last finished round.",
     ),
-    ("Stopped", "note", "The same command with --resume goes on, as if it had never stopped."),
+    ("Stopped", "note", "The same command with `--resume` goes on, as if it had never stopped."),
     ("Still running", "note", "What is shown is how far it has come; make the page again later."),
     (
         "Ended without a word",
         "warning",
         "It says that it is running, but no process works in its directory: it was killed, or its "
-        "machine went down. The same command with --resume goes on.",
+        "machine went down. The same command with `--resume` goes on.",
     ),
 )
 """Failed, stopped, running and dead runs."""
@@ -168,7 +168,7 @@ def _of_seeds(groups: Sequence[Group]) -> Iterator[Finding]:
             apart.append(Seen(group.label, said))
         steps = {record.config.seed: record.env_steps for record in group.records}
         last = max(steps.values())
-        behind = [seed for seed, one in steps.items() if one < SHORT * last]
+        behind = [seed for seed, one in steps.items() if one < ENOUGH * last]
         if behind:
             said = ", ".join(f"seed {seed} ends at {steps[seed]:,}" for seed in behind)
             short.append(Seen(group.label, f"{said}, others go on to {last:,}"))
@@ -202,7 +202,7 @@ def _apart(records: Sequence[Record]) -> str | None:
         return None
     return (
         f"from {number(known[worst])} (seed {worst}) to {number(known[best])} (seed {best}), "
-        f"{share(apart)} of the range of a run's returns (told from {share(APART)} on)"
+        f"{share(apart)} of the range of a run's returns (threshold {share(APART)})"
     )
 
 
@@ -217,6 +217,8 @@ def _of_evaluations(groups: Sequence[Group]) -> Iterator[Finding]:
     for group in groups:
         for record in group.records:
             who, found = _name(group, record), record.evaluation
+            if record.is_worked_on:
+                continue
             if found is None:
                 rounds = record.known(RETURN).size
                 some = f"{rounds} rounds were, by few episodes each" if rounds else "no round was"
@@ -229,14 +231,14 @@ def _of_evaluations(groups: Sequence[Group]) -> Iterator[Finding]:
             "Not evaluated in the end",
             "note",
             tuple(never),
-            "duopoly evaluate RUN plays a hundred episodes that training has not seen.",
+            "`duopoly evaluate RUN` plays a hundred episodes that training has not seen.",
         )
     if old:
         yield Finding(
             "The evaluation is of an earlier policy",
             "note",
             tuple(old),
-            "duopoly evaluate RUN plays the newest.",
+            "`duopoly evaluate RUN` plays the newest.",
         )
 
 
@@ -259,7 +261,7 @@ def _unexplained(diagnosed: Diagnosed) -> str | None:
         return None
     named = ", ".join(f"{name} ({r:.2f})" for r, name in poor[:3])
     more = f" and {len(poor) - 3} more" if len(poor) > 3 else ""
-    return f"R² of the change in one action: {named}{more} (told below {UNEXPLAINED:g})"
+    return f"R² of the change in one action: {named}{more} (threshold {UNEXPLAINED:g})"
 
 
 def _no_better(diagnosed: Diagnosed) -> str | None:
@@ -279,7 +281,7 @@ def _wrong_values(diagnosed: Diagnosed) -> str | None:
         return None
     return (
         f"expected {number(abs(bias))} too {'much' if bias > 0 else 'little'} of what earns "
-        f"{number(earned)} on average (told from {share(VALUE_BIAS)} on)"
+        f"{number(earned)} on average (threshold {share(VALUE_BIAS)})"
     )
 
 
@@ -287,7 +289,7 @@ _DIAGNOSES: Final[tuple[tuple[str, Callable[[Diagnosed], str | None], str], ...]
     (
         "The model does not know some components",
         _unexplained,
-        "More data or epochs, a larger network (model.hidden) or, where something is hidden or "
+        "More data or epochs, a larger network (`model.hidden`) or, where something is hidden or "
         "cut, such as velocities, a task that observes it.",
     ),
     (
