@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 RUN := runs/Reacher7DOF/pal/seed_0
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check format bench clean
+.PHONY: help install train browser test check format bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,11 @@ train: $(STAMP) ## train PAL on the 7-DOF reacher, draw its learning curve and f
 	$(BIN)/duopoly train Reacher7DOF --out runs --resume
 	@$(BIN)/duopoly video $(RUN) || echo "The run in $(RUN) is complete, but without a video (see above)."
 
+browser: $(STAMP) ## bring the headless Chromium in which tests open pages (the tests bring it too)
+	@$(BIN)/python tests/get_browser.py
+
 test: $(STAMP) ## run the tests
+	@$(BIN)/python tests/get_browser.py || echo "Tests that open pages are skipped (see above)."
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## check format, lint and types, then run the tests

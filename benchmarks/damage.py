@@ -93,6 +93,7 @@ def commands(run: RunDirectory) -> dict[str, list[str]]:
         "train": ["train", TASK, *resume],
         "evaluate": ["evaluate", path, "--episodes", "1"],
         "plot": ["plot", path],
+        "report": ["report", path],
         "picture": ["picture", path, "--out", str(out / "picture.png"), "--width", "64"],
         "video": ["video", path, "--episodes", "1", "--out", str(out / "video.mp4")],
         "diagnose": ["diagnose", path, "--episodes", "1"],

@@ -1,11 +1,12 @@
 """Brings the Chromium that tests open pages in, into the virtual environment.
 
-    python tests/get_browser.py     # 70 MB to fetch, 220 MB on disk; once
+    python tests/get_browser.py     # or make browser; 70 MB to fetch, 210 MB on disk, once
 
 It is that of the npm package `@sparticuz/chromium`, which brings its own libraries and a font, so
 that nothing else need be installed. Nobody but the tests needs it; without one they are skipped.
 """
 
+import platform
 import shutil
 import tarfile
 import tempfile
@@ -36,10 +37,15 @@ def main() -> None:
     """Fetches and unpacks it; what is there already stays."""
     if (OWN / "chromium").exists():
         return
+    if (machine := f"{platform.system()} {platform.machine()}") != "Linux x86_64":
+        raise SystemExit(f"no browser: it is built for Linux x86_64, not for {machine}")
     OWN.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OWN) as folder:
         work = Path(folder)
-        check(npm(["pack", "--silent", "--pack-destination", folder, PACKAGE]), "npm pack")
+        check(
+            npm(["pack", "--silent", "--fetch-retries=1", "--pack-destination", folder, PACKAGE]),
+            "npm pack",
+        )
         (packed,) = work.glob("*.tgz")
         unpack(packed, work)
         for name in ("al2023.tar", "fonts.tar", "chromium"):

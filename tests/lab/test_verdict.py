@@ -211,7 +211,7 @@ def test_what_weighs_most_comes_first():
     ],
 )
 def test_how_a_run_ended(state, is_worked_on, headline):
-    status = Status(state, 12, 12_000, "2026-01-01T00:00:00Z", "its message")
+    status = Status(state, "its message")
     run = record(
         columns={RETURN: LEARNS},
         status=status,

@@ -21,7 +21,7 @@ from duopoly.lab.report.readings import number, share
 HEIGHT: Final = 240
 """Of a plot, in pixels."""
 BOX: Final = 1_000
-FROM_RATIO: Final = 50.0
+FROM_RATIO: Final = 20.0
 """Largest over smallest value from which on an axis of positive numbers is logarithmic."""
 MARKED: Final = 30
 """Points from which on a line goes without marks."""

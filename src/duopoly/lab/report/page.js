@@ -3,7 +3,8 @@
 // shows the same curves, all of them.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const MOST_ROWS = 14;  // more lines than these, and the seeds behind a mean are not told
+  const MOST_ROWS = 8;  // more lines than these, and the seeds behind a mean are not told
+  const NEAR = 0.005;  // share of the way by which rounds of whole episodes may miss one another
 
   const whole = (value) => Math.round(value).toLocaleString("en-US");
 
@@ -139,7 +140,8 @@
         const named = this.data.lines.filter((one) => one.kind !== "seed");
         label.append(this.swatches[named.indexOf(line)].cloneNode(true), " ");
       }
-      label.append(steps === stop ? line.label : `${line.label}, at ${whole(steps)}`);
+      const isNear = Math.abs(steps - stop) <= NEAR * this.data.last;
+      label.append(isNear ? line.label : `${line.label}, at ${whole(steps)}`);
       const cell = element("td", {}, number(value, this.data.share));
       if (line.lower) {
         const ends = [line.lower[i], line.upper[i]].map((end) => number(end, this.data.share));

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
@@ -206,17 +207,12 @@ def _left_out(budget: pictures.Budget) -> Html:
 
 
 def _provenance(records: Sequence[Record]) -> Html:
-    """The commands and the versions, each told once."""
+    """The commands and the versions, each once."""
     commands = dict.fromkeys(line for record in records for line in record.commands)
-    versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for record in records:
-        key = tuple(sorted(record.versions.items()))
-        versions.setdefault(key, []).append(str(record.config.seed))
+    versions = Counter(tuple(sorted(record.versions.items())) for record in records)
     parts = [tag("pre", "\n".join(commands))] if commands else []
-    for found in versions:
-        if found:
-            listed = ", ".join(f"{name} {one}" for name, one in found)
-            parts.append(tag("p", listed, class_="soft"))
-    if not parts:
-        parts = [tag("p", "Neither command nor versions were kept.", class_="soft")]
+    for found, count in versions.items():
+        listed = ", ".join(f"{name} {one}" for name, one in found) or "versions not kept"
+        who = f"{count} of {len(records)} runs: " if len(versions) > 1 else ""
+        parts.append(tag("p", who, listed, class_="soft"))
     return tag("div", *parts, class_="card")

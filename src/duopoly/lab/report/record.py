@@ -27,9 +27,6 @@ class Status:
     """What a run said of itself last."""
 
     state: State
-    round: int | None
-    env_steps: int | None
-    updated: str
     message: str
 
 
