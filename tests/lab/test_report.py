@@ -135,7 +135,10 @@ def test_a_long_run_is_thinned_and_the_page_says_so():
     assert len(line.steps) == charts.MOST_POINTS
     assert (line.rounds[0], line.rounds[-1]) == (1, num)
     np.testing.assert_array_equal(line.values, np.array(line.rounds) - 1)
-    assert f"{charts.MOST_POINTS} rounds are drawn" in Reader(page_of([run])).text
+    assert chart.meaning.endswith("; of more rounds 300 are drawn, evenly spread")
+    assert charts.all_metrics(charts.drawn_of([run]))[0].meaning.endswith("evenly spread")
+    (short,) = charts.headlines(charts.drawn_of([record(columns={RETURN: LEARNS})]))
+    assert short.meaning == charts.MEANINGS[RETURN]
 
 
 def test_many_metrics_of_many_runs_stay_within_the_size():
@@ -214,6 +217,7 @@ def test_the_policy_allows_what_is_in_the_page_and_nothing_else():
 
 def test_links_lead_to_charts_that_are_there():
     columns = {**COLUMNS, "game/return_gap": 900.0, "policy/round_kl": 9.0, "train/std": 0.1}
+    columns["eval/sim_divergence"] = 1.0  # beside which nothing is known of those collected
     seen = Reader(page_of([record(columns=columns)]))
     places = {f"#{one['id']}" for one in seen.all("figure")}
     links = {one["href"] for one in seen.all("a")}
@@ -334,6 +338,8 @@ def test_a_run_that_has_just_begun_is_shown(tmp_path, capsys):
     assert capsys.readouterr().out == f"written to {run.report}\n"
     seen = Reader(run.report.read_bytes())
     assert "no finished round is recorded" in seen.text
+    assert "too early to tell" in seen.text
+    assert "Nothing stands out" not in seen.text
     assert not seen.all("figure")
 
 

@@ -22,9 +22,10 @@ from duopoly.lab.report.readings import COLLECTED, SUCCESS
 from duopoly.lab.report.record import Record
 from duopoly.lab.report.verdict import Group
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import ELAPSED, FPS, IMAGINED, RETURN, ROUND
+from duopoly.runs.metrics import ELAPSED, FPS, IMAGINED, RETURN, ROUND, STEPS
 
-MODEL_ERROR: Final = "game/model_objective"
+ERROR: Final = "game/model_objective"
+GAP: Final = "game/return_gap"
 
 MEANINGS: Final[Mapping[str, str]] = {
     **DESCRIPTIONS,
@@ -38,9 +39,10 @@ _RATIOS: Final = ("_error", "_loss", "_objective", "_norm", "_residual", "kl", "
 
 MOST_POINTS: Final = 300
 """Points of a line; more cannot be told apart on a screen."""
+FEWEST_POINTS: Final = 24
+"""Points that each line has, however many there are."""
 MOST_NUMBERS: Final = 100_000
 """Points of all lines of a page, which keep it within its size."""
-FEWEST_POINTS: Final = 24
 LONGEST_LABEL: Final = 40
 """Letters of a label; groups that take more to tell apart are called A, B and so on."""
 
@@ -67,10 +69,10 @@ def drawn_of(records: Sequence[Record]) -> Drawn:
     for name in looks:
         of_name = [pair for pair in zip(records, curves, strict=True) if pair[1].name == name]
         of_name.sort(key=lambda pair: pair[1].seed)
-        label, variant = of_name[0][1].label, ""
+        one, variant = of_name[0][1], ""
+        label = one.label
         if len(label) > LONGEST_LABEL:
-            variant = of_name[0][1].variant
-            label = f"{of_name[0][1].algorithm.upper()} {_letter(next(letters))}"
+            label, variant = f"{one.algorithm.upper()} {_letter(next(letters))}", one.variant
         groups.append(Group(label, tuple(record for record, _ in of_name), variant))
         grouped.append(tuple(curve for _, curve in of_name))
     return Drawn(tuple(groups), tuple(grouped), tuple(looks.values()))
@@ -84,69 +86,44 @@ def _letter(number: int) -> str:
 
 def headlines(drawn: Drawn) -> list[Chart]:
     """What a run is judged by, as far as it is known: return, success, imagination, model."""
+    if _is_known(drawn, IMAGINED):
+        title = "Imagined against real"
+        meaning = "what the policy earned where it collected, and what it imagines to earn (dotted)"
+        kinds: dict[str, Kind] = {COLLECTED: "main", IMAGINED: "imagined"}
+    else:
+        title, meaning, kinds = "Imagined less real return", MEANINGS[GAP], {GAP: "main"}
+    succeeded = "share of the evaluation episodes that succeeded"
     found = [
-        _chart(drawn, "return", "Return", DESCRIPTIONS[RETURN], {RETURN: "main"}, MOST_POINTS),
-        _chart(
-            drawn,
-            "success",
-            "Success",
-            "share of the evaluation episodes that succeeded",
-            {SUCCESS: "main"},
-            MOST_POINTS,
-        ),
-        _chart(
-            drawn,
-            "imagined",
-            "Imagined against real",
-            "what the policy earned where it collected, and what it imagines to earn (dotted)",
-            {COLLECTED: "main", IMAGINED: "imagined"},
-            MOST_POINTS,
-        )
-        if any(_knows(curve, IMAGINED) for curves in drawn.curves for curve in curves)
-        else _chart(
-            drawn,
-            "imagined",
-            "Imagined less real return",
-            DESCRIPTIONS["game/return_gap"],
-            {"game/return_gap": "main"},
-            MOST_POINTS,
-        ),
-        _chart(
-            drawn,
-            "error",
-            "Error of the model",
-            DESCRIPTIONS[MODEL_ERROR],
-            {MODEL_ERROR: "main"},
-            MOST_POINTS,
-        ),
+        _chart(drawn, "return", "Return", MEANINGS[RETURN], {RETURN: "main"}),
+        _chart(drawn, "success", "Success", succeeded, {SUCCESS: "main"}),
+        _chart(drawn, "imagined", title, meaning, kinds),
+        _chart(drawn, "error", "Error of the model", MEANINGS[ERROR], {ERROR: "main"}),
     ]
     return [chart for chart in found if chart]
 
 
 def all_metrics(drawn: Drawn) -> list[Chart]:
     """A chart for each metric that is known of any run, named by its tag."""
-    known = [
-        name
-        for name in MEANINGS
-        if name != "time/total_timesteps"
-        and any(_knows(curve, name) for curves in drawn.curves for curve in curves)
-    ]
+    known = [name for name in MEANINGS if name != STEPS and _is_known(drawn, name)]
     num_lines = sum(len(curves) + (len(curves) > 1) for curves in drawn.curves)
     most = MOST_NUMBERS // max(1, num_lines * len(known))
-    most = min(max(most, FEWEST_POINTS), MOST_POINTS // 3)
+    most = min(max(most, FEWEST_POINTS), MOST_POINTS // 2)
     charts = (_chart(drawn, name, name, MEANINGS[name], {name: "main"}, most) for name in known)
     return [chart for chart in charts if chart]
 
 
-def num_thinned(charts: Sequence[Chart], drawn: Drawn) -> int:
-    """Points of the longest line that is drawn with fewer of them than its run has rounds; or 0."""
-    longest = max((curve.steps.size for curves in drawn.curves for curve in curves), default=0)
-    most = max((line.steps.size for chart in charts for line in chart.lines), default=0)
-    return most if most < longest else 0
+def _is_known(drawn: Drawn, tag: str) -> bool:
+    """Whether a metric is known of any run."""
+    return any(_knows(curve, tag) for curves in drawn.curves for curve in curves)
 
 
 def _chart(
-    drawn: Drawn, name: str, title: str, meaning: str, kinds: Mapping[str, Kind], most: int
+    drawn: Drawn,
+    name: str,
+    title: str,
+    meaning: str,
+    kinds: Mapping[str, Kind],
+    most: int = MOST_POINTS,
 ) -> Chart | None:
     """The chart of one metric or two; None where no run knows any."""
     lines = tuple(
@@ -157,10 +134,12 @@ def _chart(
     )
     if not lines:
         return None
-    curves = itertools.chain(*drawn.curves)
+    curves = [*itertools.chain(*drawn.curves)]
+    if any(curve.is_known(tag).sum() > most for curve in curves for tag in kinds):
+        meaning += f"; of more rounds {most} are drawn, evenly spread"
     changes = {(change.env_steps, change.name) for one in curves for change in one.changes}
     return Chart(
-        name=name.replace("/", "-"),
+        name=name_of(name),
         title=title,
         meaning=meaning,
         lines=lines,
@@ -169,6 +148,11 @@ def _chart(
         is_share=all(tag.endswith(("_rate", "_share")) for tag in kinds),
         has_zero=not any(tag.endswith(_RATIOS) for tag in kinds),
     )
+
+
+def name_of(tag: str) -> str:
+    """How the chart of a metric is called within the page."""
+    return tag.replace("/", "-")
 
 
 def _lines(

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -11,6 +11,7 @@ from duopoly.lab.curves import check_together
 from duopoly.lab.report import charts, looks, pictures, tables
 from duopoly.lab.report.chart import Chart, draw
 from duopoly.lab.report.markup import Html, Part, join, prose, tag
+from duopoly.lab.report.readings import MIN_ROUNDS
 from duopoly.lab.report.record import Record
 from duopoly.lab.report.verdict import Finding, Group, findings, outcome
 from duopoly.runs.errors import UsageError
@@ -23,6 +24,7 @@ FIRST_METRIC: Final = "rollout/ep_rew_mean"
 """What the menu shows at first."""
 FEW: Final = 6
 """Runs in which a thing was seen that are all shown at once."""
+POOLED: Final = "Of several seeds: the interquartile mean with its 95 % bootstrap interval."
 
 
 def page_of(records: Sequence[Record]) -> bytes:
@@ -37,9 +39,9 @@ def page_of(records: Sequence[Record]) -> bytes:
     first, metrics = charts.headlines(drawn), charts.all_metrics(drawn)
     style = _asset("page.css") + looks.style(drawn.looks)
     before = [
-        _verdict(drawn.groups),
+        _verdict(drawn.groups, {chart.name for chart in metrics}),
         _section("Runs", _variants(drawn.groups), tables.runs_table(drawn.groups)),
-        _curves(first, drawn),
+        _curves(first),
         _metrics(metrics),
     ]
     after = [
@@ -100,7 +102,7 @@ def _whole(groups: Sequence[Group], style: str, content: Html) -> bytes:
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("duopoly.lab.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -118,19 +120,21 @@ def _section(title: str, *parts: Html) -> Html:
     return tag("section", tag("h2", title), *parts)
 
 
-def _verdict(groups: Sequence[Group]) -> Html:
-    """What came of the runs and what stands out, in words."""
+def _verdict(groups: Sequence[Group], names: Collection[str]) -> Html:
+    """What came of the runs and what stands out, in words; ``names`` are those of charts."""
     said = [tag("p", outcome(group), class_="outcome") for group in groups]
     if any(len(group.records) > 1 for group in groups):
-        pooled = (
-            "Of several seeds the interquartile mean is told, with its 95 % bootstrap interval."
-        )
-        said.append(tag("p", pooled, class_="soft"))
+        said.append(tag("p", POOLED, class_="soft"))
     found = findings(groups)
-    if all(one.weight == "note" for one in found):
+    num_rounds = max(len(record.rows) for group in groups for record in group.records)
+    if num_rounds < MIN_ROUNDS:
+        few = f"A course is judged from {MIN_ROUNDS} rounds on: too early to tell."
+        said.append(tag("p", few, class_="calm"))
+    elif all(one.weight == "note" for one in found):
         said.append(tag("p", "Nothing stands out.", class_="calm"))
     if found:
-        said.append(tag("ul", *map(_finding, found), class_="findings"))
+        items = [_finding(one, names) for one in found]
+        said.append(tag("ul", *items, class_="findings"))
     return _section("Verdict", *said)
 
 
@@ -146,14 +150,14 @@ def _variants(groups: Sequence[Group]) -> Html:
     return tag("details", tag("summary", "What sets them apart"), tag("ul", *items))
 
 
-def _finding(found: Finding) -> Html:
+def _finding(found: Finding, names: Collection[str]) -> Html:
     items = [tag("li", tag("span", one.who, class_="who"), f": {one.what}") for one in found.seen]
     seen = tag("ul", *items)
     if len(items) > FEW:
         seen = tag("details", tag("summary", f"In {len(items)} runs"), seen)
     remedy: list[Part] = [prose(found.remedy)]
-    if found.see:
-        link = tag("a", f"See {found.see}", href=f"#chart-{found.see.replace('/', '-')}")
+    if (name := charts.name_of(found.see)) in names:
+        link = tag("a", f"See {found.see}", href=f"#chart-{name}")
         remedy += [" ", link, "."]
     return tag(
         "li",
@@ -165,7 +169,7 @@ def _finding(found: Finding) -> Html:
     )
 
 
-def _curves(first: Sequence[Chart], drawn: charts.Drawn) -> Html:
+def _curves(first: Sequence[Chart]) -> Html:
     if not first:
         return Html()
     said = ["Over real environment steps."]
@@ -174,8 +178,6 @@ def _curves(first: Sequence[Chart], drawn: charts.Drawn) -> Html:
             "Thick lines are interquartile means over the seeds with their 95 % bootstrap "
             "interval, as far as all seeds have come; thin ones are the seeds."
         )
-    if most := charts.num_thinned(first, drawn):
-        said.append(f"Of longer runs {most} rounds are drawn, evenly spread.")
     shown = tag("div", *map(draw, first), class_="charts")
     return _section("Curves", tag("p", " ".join(said), class_="soft"), shown)
 
