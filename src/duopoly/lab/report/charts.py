@@ -89,9 +89,10 @@ def headlines(drawn: Drawn) -> list[Chart]:
     if _is_known(drawn, IMAGINED):
         title = "Imagined against real"
         meaning = "what the policy earned where it collected, and what it imagines to earn (dotted)"
-        kinds: dict[str, Kind] = {COLLECTED: "main", IMAGINED: "imagined"}
+        kinds: Mapping[str, Kind] = {COLLECTED: "main", IMAGINED: "imagined"}
     else:
-        title, meaning, kinds = "Imagined less real return", MEANINGS[GAP], {GAP: "main"}
+        title, meaning = "Imagined less real return", MEANINGS[GAP]
+        kinds = {GAP: "main"}
     succeeded = "share of the evaluation episodes that succeeded"
     found = [
         _chart(drawn, "return", "Return", MEANINGS[RETURN], {RETURN: "main"}),
