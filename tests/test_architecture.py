@@ -52,7 +52,17 @@ FLOORS: dict[str, set[str]] = {
     },
     "theory": {"settings", "schedule"},
     "runs": {
-        *("types", "records", "settings", "lockstep", "world", "policy", "schedule", "memory"),
+        *(
+            "types",
+            "fields",
+            "records",
+            "settings",
+            "lockstep",
+            "world",
+            "policy",
+            "schedule",
+            "memory",
+        ),
         "game",
     },
     "agent": {"types", "settings", "world", "policy", "schedule", "presets", "game", "runs"},
@@ -84,7 +94,7 @@ FLOORS: dict[str, set[str]] = {
         "bench",
         "sweep",
     },
-    "__init__": {"types", "settings", "world", "schedule", "presets", "game", "agent"},
+    "__init__": {"types", "settings", "world", "schedule", "presets", "game", "runs", "agent"},
     "__main__": {"cli"},
 }
 # The policy plays in the model as in a function: all it may know is how to roll itself out.

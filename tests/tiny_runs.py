@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from duopoly.runs.config import RunConfig
 from duopoly.runs.launch import train_in
@@ -53,6 +54,13 @@ def rows_of(run: RunDirectory) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     is_clock = lambda name: name.startswith("time/") and name not in ROUNDS  # noqa: E731
     return [{name: cell for name, cell in row.items() if not is_clock(name)} for row in rows]
+
+
+def tags_of_images(path: Path) -> set[str]:
+    """What TensorBoard shows of a run in pictures."""
+    accumulator = EventAccumulator(str(path))
+    accumulator.Reload()
+    return set(accumulator.Tags()["images"])
 
 
 @pytest.fixture(scope="session")

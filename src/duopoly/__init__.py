@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from duopoly.game.play import Round, play
     from duopoly.game.state import GameError, GameState, start
     from duopoly.presets import Preset, preset
+    from duopoly.runs.trackers.tracker import TrackedRun, Tracker
     from duopoly.schedule import SCHEDULES, Schedule
     from duopoly.settings import Settings, SettingsError, override
     from duopoly.types import Episode
@@ -56,6 +57,7 @@ _HOMES = {
     "duopoly.game.play": ("Round", "play"),
     "duopoly.game.state": ("GameError", "GameState", "start"),
     "duopoly.presets": ("Preset", "preset"),
+    "duopoly.runs.trackers.tracker": ("TrackedRun", "Tracker"),
     "duopoly.schedule": ("SCHEDULES", "Schedule"),
     "duopoly.settings": ("Settings", "SettingsError", "override"),
     "duopoly.types": ("Episode",),
@@ -83,6 +85,8 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "SAC",
     "Agent",
     "Algorithm",
+    "Tracker",
+    "TrackedRun",
     "Settings",
     "SettingsError",
     "override",

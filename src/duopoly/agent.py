@@ -30,9 +30,12 @@ from duopoly.presets import preset
 from duopoly.runs import checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.keeper import clocked, logged
+from duopoly.runs.keeper import clocked, logged, told_of
 from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.trackers import catalogue
+from duopoly.runs.trackers.follow import Tracking
+from duopoly.runs.trackers.tracker import Tracker
 from duopoly.schedule import SCHEDULES, Schedule, check_players
 from duopoly.settings import Settings
 from duopoly.types import Controller
@@ -133,6 +136,7 @@ class Agent:
         progress_bar: bool = False,
         reset_num_timesteps: bool = True,
         log_dir: str | os.PathLike[str] | None = None,
+        track: str | Tracker | Sequence[str | Tracker] = (),
     ) -> "Agent":
         """Plays on from where the game stands, for so many more real environment steps.
 
@@ -144,10 +148,14 @@ class Agent:
                 is kept in either case.
             log_dir: run directory to leave, as ``duopoly train`` does: metrics, TensorBoard events,
                 checkpoints, the best agent. A later call with the same one goes on in it.
+            track: what else follows the run: ``"wandb"``, ``"mlflow"``, or a `Tracker` of your
+                own. With a ``log_dir`` a later call goes on in the same record of theirs, and adds
+                what they have missed; without one each call is a record of its own.
 
         Raises:
             ValueError: no such number of steps can be made.
-            UsageError: the directory is not free, or stands at another round than the agent.
+            UsageError: the directory is not free, or stands at another round than the agent; or a
+                tracker is not installed or cannot begin.
             DamageError: the disk takes no more.
         """
         if not 0 <= total_timesteps < math.inf:
@@ -157,7 +165,7 @@ class Agent:
         begin, first_step = time.monotonic(), self.state.env_steps
         goal = first_step + int(total_timesteps)
         with (
-            self._logged(log_dir, goal) as keep,
+            self._logged(log_dir, goal, Tracking(catalogue.make(track))) as keep,
             self._progress(goal, shown=progress_bar) as live,
         ):
             for round_ in self._play(goal, live.phase):
@@ -223,11 +231,11 @@ class Agent:
         schedule, settings = self.schedule.name, self.settings
         return RunConfig(self.task.name, schedule, self.seed, num_env_steps, settings, self.perturb)
 
-    def _logged(self, log_dir: str | os.PathLike[str] | None, goal: int):
+    def _logged(self, log_dir: str | os.PathLike[str] | None, goal: int, tracking: Tracking):
+        config = self._config(goal)
         if log_dir is None:
-            return contextlib.nullcontext(lambda _round: None)
-        run = RunDirectory(Path(log_dir))
-        return logged(run, self._config(goal), self.task, self.state)
+            return told_of(config, self.task, self.state, tracking)
+        return logged(RunDirectory(Path(log_dir)), config, self.task, self.state, tracking)
 
     def _play(self, num_env_steps: int, on_phase: PhaseFn):
         return play(

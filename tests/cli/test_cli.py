@@ -235,9 +235,10 @@ def test_changes_are_put_in_the_order_of_time():
 
 
 def test_a_run_without_evaluations_ends_without_a_picture(tmp_path, monkeypatch, capsys):
-    def record(run, config, **_):
+    def record(run, config, tracking, **_):
         run.path.mkdir(parents=True)
         run.settings.write_text(json.dumps(config.to_dict()))
+        assert tracking.draw(run) is None
 
     monkeypatch.setattr("duopoly.cli.train.train_in", record)
     cli.main(["train", "Hopper-v5", "--out", str(tmp_path)])

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import pytest
+from tiny_runs import tags_of_images
 
 from duopoly.cli import main as cli
 from duopoly.lab.evaluate import evaluate_run
@@ -106,8 +107,10 @@ def test_diagnose(run, capsys):
     assert found["real_disagreement"]["1"] > 0.0
     assert found["imagined_disagreement"]["1"] > 0.0
     assert set(found["values"]) == {"expected", "earned", "bias"}
-    for name in ("open_loop", "one_step", "disagreement", "values", "fan", "gaps"):
+    names = ("open_loop", "one_step", "disagreement", "values", "fan", "gaps")
+    for name in names:
         assert (run.diagnosis / f"{name}.png").stat().st_size > 10_000
+    assert tags_of_images(run.path) == {f"diagnosis/{name}" for name in names}
 
 
 def test_an_unfinished_run_is_one_line(run, capsys):
@@ -150,3 +153,4 @@ def test_video(run, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     cli.main(["video", str(run.path), "--episodes", "1", "--out", str(tmp_path / "film.mp4")])
     assert (tmp_path / "film.mp4").stat().st_size > 1_000
+    assert tags_of_images(run.path) == {"video"}

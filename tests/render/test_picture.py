@@ -1,8 +1,11 @@
 """Robots at reset and policies at work, drawn side by side."""
 
+import shutil
+
 import matplotlib.image
 import numpy as np
 import pytest
+from tiny_runs import tags_of_images
 
 from duopoly.cli.main import main
 from duopoly.render import frames as render
@@ -64,9 +67,11 @@ def test_drawings_keep_their_pixels_and_places(tmp_path):
 
 
 def test_the_command_draws_tasks_and_runs(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run.path, tmp_path / "run")
     out = tmp_path / "deep" / "x.png"
     words = ["--moments", "2", "--width", "16", "--out", str(out)]
-    main(["picture", "Reacher7DOF", str(finished_run.path), *words])
+    main(["picture", "Reacher7DOF", str(run), *words])
+    assert tags_of_images(run) == {"picture"}
     assert out.read_bytes().startswith(b"\x89PNG")
     assert matplotlib.image.imread(out).shape[:2] == (12 + 26, 3 * 16 + 2 * 4)
     assert "drawn with our ray caster" in capsys.readouterr().out

@@ -1,14 +1,12 @@
-"""Metrics survive on disk exactly, whatever happens to the process or to TensorBoard."""
+"""Metrics survive on disk exactly, whatever happens to the process."""
 
 import math
 import os
-import sys
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from duopoly.runs.errors import DamageError
-from duopoly.runs.metrics import EventFile, ProgressTable, read_progress
+from duopoly.runs.metrics import ProgressTable, read_progress
 
 ROWS = [
     {
@@ -109,64 +107,3 @@ def test_a_full_disk_is_told(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DamageError, match=r"progress.csv \(\d+ bytes needed\): No space left"):
         table.append(ROWS[0])
-
-
-def read_events(path):
-    accumulator = EventAccumulator(str(path))
-    accumulator.Reload()
-    tags = accumulator.Tags()["scalars"]
-    return {tag: [(e.step, e.value) for e in accumulator.Scalars(tag)] for tag in tags}
-
-
-def test_tensorboard_reads_the_events(tmp_path):
-    events = EventFile(tmp_path, first_step=1)
-    for row in ROWS:
-        events.write(row, row["time/total_timesteps"], 1.0)
-    events.close()
-    found = read_events(tmp_path)
-    assert found["time/time_elapsed"] == [(100, 1.5), (200, 2.5), (300, 3.5)]
-    assert found["eval/mean_reward"] == [(100, pytest.approx(1 / 3)), (300, 0.0)]
-
-
-def test_tensorboard_hides_what_a_resumed_run_repeats(tmp_path):
-    events = EventFile(tmp_path, first_step=1)
-    events.write({"a": 1.0}, 100, 1.0)
-    events.write({"a": 2.0}, 200, 1.0)
-    events.close()
-    events = EventFile(tmp_path, first_step=101)
-    events.write({"a": 3.0}, 200, 1.0)
-    events.close()
-    assert read_events(tmp_path)["a"] == [(100, 1.0), (200, 3.0)]
-
-
-def test_a_failing_event_file_is_told_once(tmp_path, capsys, monkeypatch):
-    events = EventFile(tmp_path, first_step=1)
-
-    def full(_event):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(events._writer, "write_event", full)
-    for row in ROWS:
-        events.write(row, row["time/total_timesteps"], 1.0)
-    events.close()
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "No space left on device" in told
-
-
-def test_without_tensorboardx_there_are_no_events(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
-    events = EventFile(tmp_path, first_step=1)
-    events.write(ROWS[0], 100, 1.0)
-    events.close()
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "tensorboardX" in told
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_event_file_that_cannot_be_made_stops_nothing(tmp_path, capsys):
-    events = EventFile(tmp_path / "missing", first_step=1)
-    events.write(ROWS[0], 100, 1.0)
-    events.close()
-    assert capsys.readouterr().err.count("\n") == 1

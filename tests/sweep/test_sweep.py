@@ -62,6 +62,12 @@ def calls() -> list[str]:
 KEPT_OF = Path("results/Hopper-v5/pal")
 
 
+@pytest.mark.usefixtures("house")
+def test_what_follows_the_runs_is_passed_on():
+    assert sweep("sweep.toml", "--seeds", "0", "--track", "wandb", "mlflow") == 0
+    assert calls()[0].endswith("--steps 10000 --track wandb mlflow")
+
+
 def test_what_is_missing_is_played_and_nothing_else(house, capsys):
     assert sweep("sweep.toml", "--seeds", "0", "--episodes", "5", "--threads", "1") == 0
     run = house / "runs/studies/pal/Hopper-v5/pal/seed_0"

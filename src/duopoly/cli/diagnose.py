@@ -12,6 +12,7 @@ from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
 from duopoly.runs.errors import as_failures
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.trackers.show import show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,5 +63,6 @@ def act(command: Diagnose) -> None:
             pictures.append(gaps)
     finally:
         Console().print(diagnose.as_table(diagnosis))
+    show(run, {f"diagnosis/{path.stem}": path for path in pictures})
     for path in (numbers, *pictures):
         print(f"written to {path}")

@@ -14,6 +14,7 @@ from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
 from duopoly.runs.errors import UsageError, as_failures
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.trackers.show import show
 from duopoly.world.tasks import UnknownTaskError, canonical_name, get_task
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def act(command: Picture) -> None:
     with as_failures(RenderError):
         drawn = picture.draw(subjects, command.moments, command.width, command.seed)
     picture.write(drawn, command.columns, command.out)
+    for path in dict.fromkeys(word for word in words if isinstance(word, Path)):
+        show(RunDirectory(path), {"picture": command.out})
     print(f"written to {command.out}, drawn with {drawn.backend}")
 
 

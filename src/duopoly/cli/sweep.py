@@ -18,6 +18,8 @@ from duopoly.runs.config import read_seeds
 from duopoly.runs.errors import FailureError, UsageError
 from duopoly.runs.rundir import is_begun
 from duopoly.runs.signals import stoppable
+from duopoly.runs.trackers import catalogue
+from duopoly.runs.trackers.catalogue import TrackerName
 from duopoly.settings import SettingsError
 from duopoly.sweep.grid import read_grid
 from duopoly.sweep.kept import is_kept
@@ -62,6 +64,8 @@ class Sweep:
     """Directory of the runs."""
     results: Path = Path("results")
     """Directory of the small files that are kept of each run."""
+    track: tuple[TrackerName, ...] = ()
+    """What follows each run besides TensorBoard."""
     table: bool = False
     """Only print what has been found."""
     levels: tuple[float, ...] = ()
@@ -85,6 +89,7 @@ def act(command: Sweep) -> None:
         print("\n".join(STUDIES))
         return
     studies = list(_sound(command))
+    catalogue.make(command.track)
     if not command.table:
         play(command, _missing_of(command, studies))
     _print_tables(command, list(dict.fromkeys(study.name for _, study, _ in studies)))
@@ -209,12 +214,12 @@ def _missing(command: Sweep, study: Study, wanted: train.Train, seed: int) -> Or
             is_begun(run, config, resume=True)
         except UsageError as error:
             raise UsageError(f"{error}; move it away, or give another --out") from None
-    place = Path.cwd()
+    place, track = Path.cwd(), ("--track", *command.track) if command.track else ()
     share = 1 if command.ray else max(1, len(os.sched_getaffinity(0)) // command.jobs)
     return Order(
         name=study.name,
         seed=seed,
-        words=tuple(study.words(place / command.out, seed)),
+        words=(*study.words(place / command.out, seed), *track),
         common=tuple(task_file.imported()),
         num_env_steps=config.steps,
         run=place / run.path,

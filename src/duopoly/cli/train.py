@@ -1,9 +1,10 @@
 """``duopoly train``: a run from its first step, or its newest checkpoint, to its end."""
 
 import dataclasses
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from tyro.conf import Positional, arg
 
@@ -17,6 +18,9 @@ from duopoly.runs.config import MAX_SEED, MAX_STEPS, RunConfig, read_seeds
 from duopoly.runs.errors import UsageError, as_failures, tell
 from duopoly.runs.launch import train_in, train_side_by_side
 from duopoly.runs.rundir import RunDirectory, run_directory
+from duopoly.runs.trackers import catalogue, record
+from duopoly.runs.trackers.catalogue import TrackerName
+from duopoly.runs.trackers.follow import Tracking
 from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import Settings
 from duopoly.world.environments import time_limit
@@ -60,6 +64,8 @@ class Train:
     """Python file whose TASK, made by duopoly.make_task, is trained on."""
     perturb: tuple[str, ...] = ()
     """Changes of the world after so many steps, such as goal@8000; ``duopoly tasks`` lists them."""
+    track: tuple[TrackerName, ...] = ()
+    """What follows the run besides TensorBoard; a run that goes on keeps its own."""
     settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
     """How far the players go."""
 
@@ -90,7 +96,7 @@ def complete(typed: Typed) -> tuple[Train, Train]:
 
 
 def act(command: Train) -> None:
-    """Trains, draws the curve and says where everything is.
+    """Trains, has the curve drawn and says where everything is.
 
     Raises:
         UsageError: the run cannot begin; a `FailureError` if the game broke down.
@@ -101,12 +107,12 @@ def act(command: Train) -> None:
     task = _sound_task(command.task_file) if command.task_file else None
     if task or is_registered(command.task) or command.settings.collection.action_repeat:
         _check_playable(task or get_task(command.task), command.settings)
+    tracking = [Tracking(catalogue.make(command.track), _draw_curve) for _ in runs]
     if command.seeds is None:
-        train_in(*runs[0], resume=command.resume, task=task)
+        train_in(*runs[0], resume=command.resume, task=task, tracking=tracking[0])
     else:
-        train_side_by_side(runs, resume=command.resume, task=task)
+        train_side_by_side(runs, resume=command.resume, task=task, tracking=tracking)
     for run, _ in runs:
-        _draw_curve(run)
         for name, path in {
             "curve": run.curve,
             "metrics": run.progress,
@@ -175,7 +181,7 @@ def _default(
         horizon=horizon,
         action_repeat=action_repeat,
     )
-    steps, settings, perturb = found.num_env_steps, found.settings, ()
+    steps, settings, perturb, track = found.num_env_steps, found.settings, (), ()
     if changes:
         steps = max(steps, 2 * changes[-1].env_steps)
     if given.get("resume"):
@@ -184,7 +190,10 @@ def _default(
             recorded = run.read_config()
             steps, settings = recorded.steps, recorded.settings
             perturb = tuple(map(str, recorded.perturb))
-    return dataclasses.replace(default, steps=steps, settings=settings, perturb=perturb)
+            track = catalogue.names_in(record.read(run.trackers))
+    return dataclasses.replace(
+        default, steps=steps, settings=settings, perturb=perturb, track=track
+    )
 
 
 def _run_of(task: str, given: Mapping[str, Any]) -> RunDirectory:
@@ -228,10 +237,17 @@ def _check_playable(task: "Task", settings: Settings) -> None:
         raise UsageError(str(error)) from error
 
 
-def _draw_curve(run: RunDirectory) -> None:
+_drawing: Final = threading.Lock()
+"""Matplotlib draws for one thread at a time, and seeds side by side have threads of their own."""
+
+
+def _draw_curve(run: RunDirectory) -> Path | None:
     from duopoly.lab import curves
 
     try:
-        curves.draw([curves.read_curve(run)], run.curve)
+        with _drawing:
+            curves.draw([curves.read_curve(run)], run.curve)
     except (UsageError, OSError) as error:
         tell(f"duopoly: no picture of the curve: {error}")
+        return None
+    return run.curve

@@ -12,6 +12,7 @@ from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
 from duopoly.runs.errors import UsageError, as_failures
 from duopoly.runs.rundir import RunDirectory
+from duopoly.runs.trackers.show import show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,4 +48,5 @@ def act(command: Video) -> None:
 
     with as_failures(RenderError):
         film(command.run, out, command.episodes, command.seed, task)
+    show(run, {"video": out})
     print(f"written to {out}")

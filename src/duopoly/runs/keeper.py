@@ -1,8 +1,8 @@
 """Keeps what a game yields, round by round: metrics, checkpoints, status.
 
 The order within a round makes a kill at any point harmless: first the row of ``progress.csv``,
-then the checkpoint, then the best agent so far. Whatever rows a checkpoint does not know are cut
-off when the run resumes.
+then the checkpoint, then the best agent so far, then whatever follows the run. Whatever rows a
+checkpoint does not know are cut off when the run resumes.
 """
 
 import contextlib
@@ -15,10 +15,13 @@ from duopoly.runs import checkpoint, provenance, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, EventFile, Metrics, ProgressTable
+from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, Metrics, ProgressTable, read_progress
 from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked
 from duopoly.runs.signals import held
 from duopoly.runs.status import RunStatus, told
+from duopoly.runs.trackers.follow import Tracking, followed
+from duopoly.runs.trackers.tensorboard import TensorBoard
+from duopoly.runs.trackers.tracker import tracked
 from duopoly.world.task import Task
 
 KeepFn = Callable[[Round], Metrics]
@@ -27,11 +30,17 @@ KeepFn = Callable[[Round], Metrics]
 
 @contextlib.contextmanager
 def kept(
-    run: RunDirectory, config: RunConfig, task: Task, status: RunStatus, state: GameState
+    run: RunDirectory,
+    config: RunConfig,
+    task: Task,
+    status: RunStatus,
+    state: GameState,
+    tracking: Tracking,
 ) -> Iterator[KeepFn]:
     """Yields what keeps the rounds of a run that is locked, claimed and stands at ``state``.
 
     Raises:
+        UsageError: a tracker cannot follow it.
         DamageError: the disk takes no more.
     """
     spaces.write(run, task)
@@ -41,27 +50,35 @@ def kept(
     best = RunDirectory(run.best)
     if 0 < state.round == table.best_round and not saved.holds(best, state.round):
         saved.save(best, snapshot.snapshot(state), config, task)  # a kill came between
-    begin = time.monotonic() - table.time_elapsed
+    begin, reached = time.monotonic() - table.time_elapsed, state.env_steps
 
     def keep(round_: Round) -> Metrics:
-        env_steps, elapsed = round_.state.env_steps, time.monotonic() - begin
-        metrics = clocked(round_, elapsed, env_steps)
+        nonlocal reached
+        reached = round_.state.env_steps
+        metrics = clocked(round_, time.monotonic() - begin, reached)
         now = snapshot.snapshot(round_.state)
         with held():
             table.append(metrics)
             checkpoint.save(run.checkpoints, now, config)
             if table.best_round == now.round:
                 saved.save(best, now, config, task)
-            status.running(now.round, env_steps)
-            events.write(metrics, env_steps, time.time())
+            status.running(now.round, reached)
+            followers.log(metrics)
         return metrics
 
-    with contextlib.closing(EventFile(run.path, first_step=state.env_steps + 1)) as events:
+    seen, rows = tracked(config, reached, run.path), read_progress(run.progress)
+    with followed(seen, tracking.trackers, [TensorBoard()], rows) as followers:
         yield keep
+        if not is_over(config, task, reached):
+            followers.end("stopped")
+        elif tracking.draw and (curve := tracking.draw(run)):
+            followers.show("curve", curve, reached)
 
 
 @contextlib.contextmanager
-def logged(run: RunDirectory, config: RunConfig, task: Task, state: GameState) -> Iterator[KeepFn]:
+def logged(
+    run: RunDirectory, config: RunConfig, task: Task, state: GameState, tracking: Tracking
+) -> Iterator[KeepFn]:
     """`kept`, with a run directory that is locked, begun or gone on with here.
 
     Raises:
@@ -80,7 +97,7 @@ def logged(run: RunDirectory, config: RunConfig, task: Task, state: GameState) -
         status, reached = RunStatus(run), state.env_steps
         with told(status):
             provenance.record(run)
-            with kept(run, config, task, status, state) as keep:
+            with kept(run, config, task, status, state, tracking) as keep:
 
                 def keep_and_count(round_: Round) -> Metrics:
                     nonlocal reached
@@ -88,8 +105,33 @@ def logged(run: RunDirectory, config: RunConfig, task: Task, state: GameState) -
                     return keep(round_)
 
                 yield keep_and_count
-        if config.steps - reached >= task.action_repeat:
+        if not is_over(config, task, reached):
             status.end("stopped", "the caller ended it")
+
+
+@contextlib.contextmanager
+def told_of(
+    config: RunConfig, task: Task, state: GameState, tracking: Tracking
+) -> Iterator[KeepFn]:
+    """`logged` without a run directory: trackers are told, and nothing is kept."""
+    begin, first_step, reached = time.monotonic(), state.env_steps, state.env_steps
+
+    def keep(round_: Round) -> Metrics:
+        nonlocal reached
+        reached = round_.state.env_steps
+        metrics = clocked(round_, time.monotonic() - begin, reached - first_step)
+        followers.log(metrics)
+        return metrics
+
+    with followed(tracked(config, reached), tracking.trackers) as followers:
+        yield keep
+        if not is_over(config, task, reached):
+            followers.end("stopped")
+
+
+def is_over(config: RunConfig, task: Task, num_env_steps: int) -> bool:
+    """Whether what is left of a run's steps is less than one action takes."""
+    return config.steps - num_env_steps < task.action_repeat
 
 
 def clocked(round_: Round, elapsed: float, num_env_steps: int) -> Metrics:

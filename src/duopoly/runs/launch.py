@@ -14,6 +14,8 @@ from duopoly.runs.errors import as_failures
 from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked
 from duopoly.runs.signals import stoppable
 from duopoly.runs.status import RunStatus, status_of
+from duopoly.runs.trackers import record
+from duopoly.runs.trackers.follow import UNTRACKED, Tracking
 
 if TYPE_CHECKING:
     from duopoly.game.state import GameState
@@ -21,15 +23,21 @@ if TYPE_CHECKING:
 
 
 def train_in(
-    run: RunDirectory, config: RunConfig, *, resume: bool, task: "Task | None" = None
+    run: RunDirectory,
+    config: RunConfig,
+    *,
+    resume: bool,
+    task: "Task | None" = None,
+    tracking: Tracking = UNTRACKED,
 ) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
 
-    A ``task`` is given where it is the user's own; else the config names it. Where the run cannot
-    be continued, nothing in its directory has changed.
+    A ``task`` is given where it is the user's own; else the config names it. ``tracking`` is what
+    follows the run. Where it cannot be continued, nothing in its directory has changed.
 
     Raises:
-        UsageError: the directory is not free for it; a `FailureError` if the game broke down.
+        UsageError: the directory is not free for it, or a tracker cannot follow it; a
+            `FailureError` if the game broke down.
         Stopped: a signal asked for it.
     """
     with locked(run):
@@ -43,16 +51,21 @@ def train_in(
             from duopoly.runs.train import train
 
             with as_failures():
-                train(run, config, status, task, state)
+                train(run, config, status, task, state, tracking=tracking)
 
 
 def train_side_by_side(
-    runs: Sequence[tuple[RunDirectory, RunConfig]], *, resume: bool, task: "Task | None" = None
+    runs: Sequence[tuple[RunDirectory, RunConfig]],
+    *,
+    resume: bool,
+    task: "Task | None" = None,
+    tracking: Sequence[Tracking] | None = None,
 ) -> None:
     """`train_in` of several runs that differ in their seeds, as one program for all of them.
 
     Each equals its run alone but for rounding, and can be continued alone or beside others. Where
-    one of them cannot begin, none does. One that breaks down does not stop the others.
+    one of them cannot begin, none does. One that breaks down does not stop the others. ``tracking``
+    is what follows each run.
 
     Raises:
         UsageError: a directory is not free; a `FailureError` if a game broke down.
@@ -80,9 +93,8 @@ def train_side_by_side(
 
             for run, _ in runs:
                 provenance.record(run)
-            train_all(
-                [(*one, status) for one, status in zip(runs, statuses, strict=True)], task, states
-            )
+            seats = [(*one, status) for one, status in zip(runs, statuses, strict=True)]
+            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs])
 
 
 def _found(run: RunDirectory, config: RunConfig, task: "Task | None") -> "GameState":
@@ -92,4 +104,5 @@ def _found(run: RunDirectory, config: RunConfig, task: "Task | None") -> "GameSt
 
     with as_failures():
         read_progress(run.progress)
+        record.read(run.trackers)
         return resume_state(run, config, task)

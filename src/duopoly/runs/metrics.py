@@ -1,16 +1,11 @@
-"""Where each round's metrics go: ``progress.csv``, always, and TensorBoard event files."""
-
-# pyright: reportAttributeAccessIssue=false
-# (The protocol buffers' names are made at import time.)
+"""Where each round's metrics go: ``progress.csv``."""
 
 import contextlib
 import csv
 import io
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from duopoly.runs.atomic import append_synced, exists, read_regular, write_file
 from duopoly.runs.errors import DamageError, tell
@@ -84,53 +79,6 @@ def is_alike(horizon_share: float) -> bool:
 def read_progress(path: Path) -> list[dict[str, float]]:
     """The rows of a ``progress.csv``, without a torn last line."""
     return _read_whole(path)[1]
-
-
-class EventFile:
-    """A TensorBoard event file. A failure is told once and never stops the training."""
-
-    def __init__(self, directory: Path, first_step: int) -> None:
-        """Opens a new file; TensorBoard hides what an earlier file holds from ``first_step`` on."""
-        self._writer: Any = None
-        with self._guarded():
-            from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto import event_pb2
-
-            self._writer = EventsWriter(str(directory / "events"), f".{os.getpid()}.{first_step}")
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._writer.write_event(event_pb2.Event(step=first_step, session_log=start))
-
-    def write(self, metrics: Metrics, step: int, wall_time: float) -> None:
-        """Adds the metrics that are known this round, at the given environment step."""
-        with self._guarded():
-            if self._writer is None:
-                return
-            from tensorboardX.proto import event_pb2
-            from tensorboardX.summary import scalar
-
-            for tag, value in metrics.items():
-                if not math.isnan(value):
-                    summary = scalar(tag, float(value))
-                    event = event_pb2.Event(step=step, wall_time=wall_time, summary=summary)
-                    self._writer.write_event(event)
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        with self._guarded():
-            if self._writer is not None:
-                self._writer.close()
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError, ImportError) as error:
-            tell(f"duopoly: TensorBoard events stop here: {error}")
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    writer.close()
 
 
 def _read_whole(path: Path) -> tuple[list[str], list[dict[str, float]]]:

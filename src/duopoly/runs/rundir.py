@@ -76,6 +76,11 @@ class RunDirectory:
         return self.path / "status.json"
 
     @property
+    def trackers(self) -> Path:
+        """Where W&B and MLflow have their records of it."""
+        return self.path / "trackers.json"
+
+    @property
     def evaluation(self) -> Path:
         """Result of ``duopoly evaluate``."""
         return self.path / "evaluation.json"
@@ -131,7 +136,7 @@ class RunDirectory:
         folders = self.checkpoints, self.best, self.diagnosis, self.export
         files = (
             *(self.settings, self.spaces, self.command, self.versions, self.progress, self.curve),
-            *(self.status, self.evaluation, self.video, self.report, self.lock),
+            *(self.status, self.trackers, self.evaluation, self.video, self.report, self.lock),
         )
         for path in (*files, *folders):
             if not atomic.is_kind(path, folder=path in folders):

@@ -12,6 +12,7 @@ from duopoly.runs.progress import Console, live_progress_of_many
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import Stopped
 from duopoly.runs.status import RunStatus, told
+from duopoly.runs.trackers.follow import Tracking
 from duopoly.runs.train import train
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
@@ -21,8 +22,11 @@ def train_all(
     runs: Sequence[tuple[RunDirectory, RunConfig, RunStatus]],
     task: Task | None,
     states: Sequence[GameState | None],
+    tracking: Sequence[Tracking],
 ) -> None:
-    """Trains runs that are locked and claimed, side by side; ``states``: where they go on.
+    """Trains runs that are locked and claimed, side by side.
+
+    ``states`` are where they go on, ``tracking`` what follows each.
 
     To be called in the main thread, for it computes for the others and hears signals.
 
@@ -42,18 +46,22 @@ def train_all(
     with live_progress_of_many(title, firsts, first.steps, Console()) as live:
 
         def play(
-            run: RunDirectory, config: RunConfig, status: RunStatus, state: GameState | None
+            run: RunDirectory,
+            config: RunConfig,
+            status: RunStatus,
+            state: GameState | None,
+            tracking: Tracking,
         ) -> None:
             progress = contextlib.nullcontext(live(config.seed))
             try:
                 with band.seat(config.seed), told(status), as_failures():
-                    train(run, config, status, task, state, progress)
+                    train(run, config, status, task, state, progress, tracking)
             except BaseException as error:
                 errors[config.seed] = error
 
         threads = [
-            threading.Thread(target=play, args=(*one, state), name=f"seed {one[1].seed}")
-            for one, state in zip(runs, states, strict=True)
+            threading.Thread(target=play, args=(*one, *more), name=f"seed {one[1].seed}")
+            for one, *more in zip(runs, states, tracking, strict=True)
         ]
         for thread in threads:
             thread.start()

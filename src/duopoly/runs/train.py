@@ -12,6 +12,7 @@ from duopoly.runs.keeper import kept
 from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.status import RunStatus
+from duopoly.runs.trackers.follow import UNTRACKED, Tracking
 from duopoly.schedule import SCHEDULES
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
@@ -25,21 +26,23 @@ def train(
     task: Task | None = None,
     state: GameState | None = None,
     progress: AbstractContextManager[Live] | None = None,
+    tracking: Tracking = UNTRACKED,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
     `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress``
-    is where it is told; by default the terminal.
+    is where it is told; by default the terminal. ``tracking`` is what follows it besides.
 
     Raises:
+        UsageError: a tracker cannot follow it.
         DamageError: the disk takes no more.
     """
     task = task or get_task(config.task)
     state = state or start(task, config.settings, config.seed)
     title = f"{config.algorithm} {config.task} seed {config.seed}"
     with (
-        kept(run, config, task, status, state) as keep,
+        kept(run, config, task, status, state, tracking) as keep,
         progress or live_progress(title, state.env_steps, config.steps, Console()) as live,
         watched(),
     ):
