@@ -49,6 +49,7 @@ SETTINGS = dataclasses.replace(
     TINY,
     model=dataclasses.replace(TINY.model, holdout=0.2),
     imagination=ImaginationSettings(num_rollouts=2, horizon=3),
+    robustness=RobustnessSettings(max_disagreement=1.0),
     leader=LeaderSettings(num_samples=4, num_rollouts=2, unrolled_steps=2),
     policy=dataclasses.replace(
         TINY.policy,

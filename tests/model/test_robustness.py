@@ -9,7 +9,7 @@ from jaxtyping import Array
 from probes import POINT, TINY, PerfectPoint
 
 from duopoly.game.known import known_functions
-from duopoly.model.dynamics import LearnedWorld, robust_world
+from duopoly.model.dynamics import LearnedWorld, _halted, robust_world
 from duopoly.model.ensemble import (
     Ensemble,
     difference_from_others,
@@ -22,7 +22,7 @@ from duopoly.policy.gaussian import sample
 from duopoly.policy.gradient.improve import sample_weights
 from duopoly.policy.gradient.player import NPG
 from duopoly.policy.player import Opponent, Spaces
-from duopoly.settings import ModelSettings, RobustnessSettings, Settings, override
+from duopoly.settings import ModelSettings, RobustnessSettings, Settings, SettingsError, override
 from duopoly.types import Prediction, Transitions
 
 KEY = jax.random.key(0)
@@ -109,6 +109,37 @@ def test_imagination_stops_where_the_members_disagree_too_much(
     assert 0 < ended[:, :, -2].sum() < ended[:, :, -2].size
     # What follows an end is padding; the step that ended is not.
     np.testing.assert_array_equal(rollouts.valid[:, :, 1:], ~ended[:, :, :-1])
+
+
+def test_a_halt_is_an_end_that_costs(ensemble: Ensemble, places: tuple[Array, Array]) -> None:
+    limit = float(jnp.median(disagreement(ensemble, *places)))
+    plain = LearnedWorld(ensemble, known_functions(POINT))
+    settings = RobustnessSettings(disagreement_bonus=-2.0, max_disagreement=limit, halt_penalty=7.0)
+    halting, before = robust_world(plain, settings)(KEY, *places), plain(KEY, *places)
+    spread = disagreement(ensemble, *places)
+    unknown = spread > limit
+    assert 0 < unknown.sum() < unknown.size
+    assert not halting.truncated.any()
+    np.testing.assert_array_equal(halting.terminated, before.terminated | unknown)
+    np.testing.assert_array_equal(halting.reward, before.reward)
+    np.testing.assert_allclose(halting.bonus, -2.0 * spread - 7.0 * unknown, rtol=1e-4)
+    alone = robust_world(plain, RobustnessSettings(max_disagreement=limit, halt_penalty=7.0))
+    np.testing.assert_allclose(alone(KEY, *places).bonus, -7.0 * unknown)
+
+
+def test_a_halt_is_certain_where_ends_are_survived_by_chance() -> None:
+    said = Prediction(
+        jnp.zeros((1, 2, 3)), jnp.ones((1, 2)), jnp.zeros((1, 2), bool), jnp.zeros((1, 2), bool),
+        end_probability=jnp.full((1, 2), 0.3),
+    )  # fmt: skip
+    halted = _halted(said, jnp.array([[True, False]]), 5.0)
+    np.testing.assert_allclose(halted.end_probability, [[1.0, 0.3]])
+    np.testing.assert_allclose(halted.pay, [[-4.0, 1.0]])
+
+
+def test_nothing_halts_without_a_limit() -> None:
+    with pytest.raises(SettingsError, match=r"halt_penalty = 5.0: nothing halts without a limit; "):
+        RobustnessSettings(halt_penalty=5.0)
 
 
 class Slopes(PerfectPoint):

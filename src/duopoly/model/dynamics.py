@@ -122,6 +122,8 @@ class RobustWorld(eqx.Module):
     """Reward per unit of disagreement."""
     max_disagreement: float = eqx.field(static=True)
     """Disagreement beyond which imagination stops; 0: it never does."""
+    halt_penalty: float = eqx.field(static=True, default=0.0)
+    """Reward lost where it stops, which then is an end; 0: the world would go on."""
     num_compared: int = eqx.field(static=True, default=0)
     """Other members with which each is compared; 0: all."""
 
@@ -146,9 +148,12 @@ class RobustWorld(eqx.Module):
         spread = self._disagreement(obs, action)
         if self.disagreement_bonus != 0.0:
             prediction = prediction._replace(bonus=self.disagreement_bonus * spread)
-        if self.max_disagreement > 0.0:
-            prediction = prediction._replace(truncated=spread > self.max_disagreement)
-        return prediction
+        if self.max_disagreement == 0.0:
+            return prediction
+        is_unknown = spread > self.max_disagreement
+        if self.halt_penalty == 0.0:
+            return prediction._replace(truncated=is_unknown)
+        return _halted(prediction, is_unknown, self.halt_penalty)
 
     def _disagreement(
         self, obs: Float[Array, "E B obs"], action: Float[Array, "E B act"]
@@ -162,10 +167,28 @@ class RobustWorld(eqx.Module):
         return eqx.tree_at(lambda w: w.world, self, self.world.with_members(members))
 
 
+def _halted(prediction: Prediction, is_unknown: Bool[Array, "E B"], penalty: float) -> Prediction:
+    """Returns the prediction with what is unknown as an end that costs a penalty.
+
+    Source: Kidambi et al. (2020): the pessimistic MDP, whose state HALT earns −κ; here once.
+    """
+    fine = -penalty * is_unknown.astype(prediction.reward.dtype)
+    chance = prediction.end_probability
+    return prediction._replace(
+        terminated=prediction.terminated | is_unknown,
+        bonus=fine if prediction.bonus is None else prediction.bonus + fine,
+        end_probability=None if chance is None else jnp.where(is_unknown, 1.0, chance),
+    )
+
+
 def robust_world(world: LearnedWorld, settings: RobustnessSettings) -> LearnedWorld | RobustWorld:
     """Returns the world in which the policy player improves: as it is, or a robust one."""
     if settings.disagreement_bonus == 0.0 and settings.max_disagreement == 0.0:
         return world
     return RobustWorld(
-        world, settings.disagreement_bonus, settings.max_disagreement, settings.num_compared
+        world,
+        settings.disagreement_bonus,
+        settings.max_disagreement,
+        settings.halt_penalty,
+        settings.num_compared,
     )

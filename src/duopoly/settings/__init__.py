@@ -67,8 +67,18 @@ class RobustnessSettings(Checked):
     """Reward per unit of disagreement: positive explores, negative is pessimistic."""
     max_disagreement: float = at_least(0.0, 0.0)
     """Disagreement beyond which imagination stops; 0: it never does."""
+    halt_penalty: float = at_least(0.0, 0.0)
+    """Reward lost where it stops, which then is an end (MOReL); 0: the world would go on."""
     num_compared: int = at_least(0, 0)
     """Other members with which each is compared for it: fewer are cheaper; 0: all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.halt_penalty > 0.0 and self.max_disagreement == 0.0:
+            raise SettingsError(
+                f"halt_penalty = {self.halt_penalty}: nothing halts without a limit; set "
+                f"max_disagreement above 0"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
