@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from duopoly.types import MAX_SIZE, Episode, Transitions
+from duopoly.world.logged import Log
 
 
 class BufferFormatError(ValueError):
@@ -76,6 +77,16 @@ class Buffer:
             first=newest(self.first, first),
             sizes=_newest_sizes(np.append(self.sizes, num_new), self.capacity),
         )
+
+    def begun_with(self, log: Log) -> "Buffer":
+        """The buffer with a log, no longer than its capacity, as its first collection."""
+        rows = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
+        return dataclasses.replace(self, **rows, sizes=np.array([len(log.obs)], np.int64))
+
+    @property
+    def as_log(self) -> Log:
+        """All that is held, oldest first."""
+        return Log(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Log)})
 
     def latest(self, size: int) -> Transitions:
         """The newest transitions, padded with zeros to exactly ``size`` rows."""
