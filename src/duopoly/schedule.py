@@ -161,6 +161,19 @@ def check_players(schedule: Schedule, settings: Settings) -> None:
     _check_actor_critic(settings)
 
 
+def check_offline(settings: Settings) -> None:
+    """Refuses what a game that makes no step in the real world cannot have.
+
+    Raises:
+        SettingsError: the leader's gradient needs actions that its own policy drew.
+    """
+    if (gradient := settings.leader.gradient) != "first_order":
+        raise SettingsError(
+            f"leader.gradient = {gradient!r}: takes the density of the policy's own real actions, "
+            f"and on logged data alone there are none; keep 'first_order', or make real steps too"
+        )
+
+
 def _check_planner(schedule: Schedule, settings: Settings) -> None:
     """Refuses a planner in small steps, or against another model than the one it acts in."""
     if PLAYERS[settings.policy.improver].has_parameters:

@@ -12,7 +12,7 @@ from duopoly.equilibrium.model_leader import model_term, norms_of_gradient
 from duopoly.equilibrium.on_policy import OnPolicyData, effective_sample_size
 from duopoly.equilibrium.policy_leader import LeaderInfo, policy_term
 from duopoly.game import report
-from duopoly.game.state import Game, GameState, Players, Purpose, key_of
+from duopoly.game.state import Game, GameState, Players, Purpose, is_offline, key_of
 from duopoly.game.views import learned_world, practice_world, recent_data, start_states
 from duopoly.model.dynamics import robust_world
 from duopoly.model.fit import measure
@@ -25,9 +25,14 @@ from duopoly.schedule import Leader
 from duopoly.types import Metrics, Transitions
 
 
-def leads(game: Game, leader: Leader) -> bool:
-    """Tells whether that player leads, and differentiates the other's best response."""
-    return game.leader is leader and game.settings.leader.gradient != "first_order"
+def leads(game: Game, state: GameState, leader: Leader) -> bool:
+    """Tells whether that player leads, and differentiates the other's best response.
+
+    That takes the density of the actions in the data under the policy that drew them, which for
+    logged ones nobody knows: on them alone the leader's gradient is of first order.
+    """
+    wants_more = game.settings.leader.gradient != "first_order"
+    return game.leader is leader and wants_more and not is_offline(game.settings, state)
 
 
 def on_policy_data(game: Game, before: Players, state: GameState) -> OnPolicyData:
@@ -60,7 +65,7 @@ def policy_leader(
     game: Game, before: Players, state: GameState, starts: Starts
 ) -> PolicyLeader | None:
     """Returns the implicit term of a policy that improves; None unless it leads."""
-    if not leads(game, Leader.POLICY):
+    if not leads(game, state, Leader.POLICY):
         return None
     on_policy, world = on_policy_data(game, before, state), practice_world(game, before)
 
@@ -75,7 +80,7 @@ def model_leader_term(
     game: Game, before: Players, state: GameState, data: Transitions
 ) -> tuple[LeaderPenalty | None, Metrics]:
     """Returns what a leading model adds to its loss, once a policy has responded to it."""
-    if not leads(game, Leader.MODEL) or int(before.model.num_fits) == 0:
+    if not leads(game, state, Leader.MODEL) or int(before.model.num_fits) == 0:
         return None, {}
     settings = game.settings
     # In the units of the loss to be minimised: those of the data, measured anew.

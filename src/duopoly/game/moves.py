@@ -14,7 +14,16 @@ from jaxtyping import Array, Key
 from duopoly.equilibrium.gaps import imagine_policy, mean_return
 from duopoly.game import report
 from duopoly.game.leader import model_leader_term, policy_leader
-from duopoly.game.state import Game, GameError, GameState, Players, Purpose, key_of, with_policy
+from duopoly.game.state import (
+    Game,
+    GameError,
+    GameState,
+    Players,
+    Purpose,
+    is_offline,
+    key_of,
+    with_policy,
+)
 from duopoly.game.views import learned_world, opponent_of, practice_world, recent_data
 from duopoly.model.fit import fit_model
 from duopoly.model.imagine import Starts
@@ -34,9 +43,7 @@ def collect(
     Rounds end at fixed counts of steps: steps that are too few for an action's repeats are left to
     the next round. The first collection sets how the policy player normalises its inputs.
     """
-    collection = game.settings.collection
-    planned = collection.steps_per_round if state.round else collection.initial_steps
-    end_of_round = collection.initial_steps + state.round * collection.steps_per_round
+    planned, end_of_round = _plan(game, state)
     # Up to the round's end, or the game's: more than planned where the last round left some over.
     # At least one action, for a round must bring data; at most what the buffers are padded to.
     budget = min(end_of_round, num_env_steps) - state.env_steps
@@ -48,7 +55,7 @@ def collect(
         min(max(budget, at_least), at_most),
         game.seed,
         state.round,
-        _cut_short(game, world, state) if collection.episodes_go_on else None,
+        _cut_short(game, world, state),
     )
     if not result.episodes:
         raise GameError(f"round {state.round}: every episode was dropped; {result.drops[-1]}")
@@ -56,7 +63,7 @@ def collect(
     state = dataclasses.replace(
         state, env_steps=env_steps, buffer=state.buffer.add(result.episodes)
     )
-    if state.round == 0:
+    if state.round == 0 and state.log is None:
         adapted = game.player.adapt(before.policy, recent_data(game, state), True)
         state = with_policy(state, adapted)
     decisions = [one for episode in result.episodes for one in episode.seen]
@@ -64,8 +71,23 @@ def collect(
     return state, seen | game.player.report_actions(decisions)
 
 
+def _plan(game: Game, state: GameState) -> tuple[int, int]:
+    """Returns the environment steps of this round, and after how many of the game it ends."""
+    collection = game.settings.collection
+    if state.log is not None:
+        number = state.round - collection.offline_rounds + 1
+        return collection.steps_per_round, number * collection.steps_per_round
+    planned = collection.steps_per_round if state.round else collection.initial_steps
+    return planned, collection.initial_steps + state.round * collection.steps_per_round
+
+
 def _cut_short(game: Game, world: World, state: GameState) -> Begun | None:
-    """Returns the episode that the end of the last round cut short, in the world it began in."""
+    """Returns the episode that the end of the last round cut short, in the world it began in.
+
+    None where rounds do not go on with it, or where it was logged elsewhere.
+    """
+    if not game.settings.collection.episodes_go_on or state.env_steps == 0:
+        return None
     cut = unfinished(state.buffer, state.round, game.task)
     if cut is None:
         return None
@@ -85,9 +107,7 @@ def fit(
     settings = game.settings.model
     num_epochs, max_steps = settings.epochs.at(degree), None
     if settings.steps_per_env_step > 0.0:
-        collection = game.settings.collection
-        new = collection.steps_per_round if state.round else collection.initial_steps
-        max_steps = math.ceil(settings.steps_per_env_step * new)
+        max_steps = math.ceil(settings.steps_per_env_step * _num_new(game, state))
     penalty, of_term = model_leader_term(game, before, state, data)
     model, info = fit_model(key, before.model, data, settings, num_epochs, penalty, max_steps)
     if bool(jnp.all(info.is_refused)):
@@ -97,6 +117,22 @@ def fit(
         )
     players = Players(state.players.policy, model)
     return dataclasses.replace(state, players=players), report.of_fit(info) | of_term
+
+
+def _num_new(game: Game, state: GameState) -> int:
+    """Returns the environment steps behind the round's data; logged ones count in their rounds."""
+    if state.log is not None and is_offline(game.settings, state):
+        return state.log.transitions * game.task.action_repeat
+    return _plan(game, state)[0]
+
+
+def is_settled(game: Game, state: GameState, degree: Degree) -> bool:
+    """Tells whether a fit would change nothing of note: the model has answered to these data.
+
+    On logged data alone nothing new comes, and a fit to convergence is a best response to them.
+    """
+    is_fitted = int(state.players.model.num_fits) > 0
+    return is_fitted and degree is Degree.CONVERGENCE and is_offline(game.settings, state)
 
 
 def improve(

@@ -22,7 +22,7 @@ from duopoly.game import report
 from duopoly.game.moves import controller_of
 from duopoly.game.state import Game, GameState, Players
 from duopoly.game.views import fresh_data, learned_world, opponent_of, start_states
-from duopoly.model.fit import prediction_error
+from duopoly.model.fit import disagreement_on, prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
 from duopoly.schedule import Leader, Schedule
@@ -39,6 +39,8 @@ NUM_PAIRS: Final = 500
 METRICS: Final[Mapping[str, str]] = {
     "game/model_objective": "ℓ(M̂, µ^π): error on the latest data, before fitting them",
     "model/open_loop_error": "error after that many actions of a real episode, open loop",
+    "model/disagreement": "mean disagreement of the members on logged data, once they are fitted",
+    "model/disagreement_99": "that which it exceeds on one in a hundred of them",
     "imagined/horizon_share": "actions imagined, as a share of an episode's at most",
     "game/visitation_distance": "between its imagined and its real state-action pairs (MMD)",
     "game/return_gap": "J(π, M̂) − J(π, M) of the policy that collected, before the fit",
@@ -100,6 +102,21 @@ def compare_visits(
     return {
         "game/visitation_distance": float(distance),
         "game/return_gap": float(mean_return(alike)) - mean_return_of(fresh, imagined, longest),
+    }
+
+
+def measure_disagreement(game: Game, state: GameState) -> Metrics:
+    """Measures by how much the members differ where data were logged, after they were fitted.
+
+    It is what a limit for imagination (`robustness.max_disagreement`) is to be measured by.
+    """
+    logged = fresh_data(game, state)
+    seen = np.asarray(disagreement_on(state.players.model.ensemble, logged))[
+        : int(logged.num_valid)
+    ]
+    return {
+        "model/disagreement": float(seen.mean()),
+        "model/disagreement_99": float(np.quantile(seen, 0.99)),
     }
 
 

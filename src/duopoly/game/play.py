@@ -14,16 +14,25 @@ from typing import Final
 import jax
 
 from duopoly.game.metrics import unknown_metrics
-from duopoly.game.moves import collect, fit, improve
+from duopoly.game.moves import collect, fit, improve, is_settled
 from duopoly.game.observe import (
     evaluate_policy,
     leader_loss,
+    measure_disagreement,
     measure_model_error,
     measure_policy_gap,
 )
-from duopoly.game.state import Game, GameState, Purpose, key_of, start
+from duopoly.game.state import (
+    Game,
+    GameState,
+    Purpose,
+    goes_on,
+    is_offline,
+    key_of,
+    start,
+)
 from duopoly.game.views import fresh_data
-from duopoly.schedule import Memory, Move, Schedule, check_players
+from duopoly.schedule import Memory, Move, Schedule, check_offline, check_players
 from duopoly.settings import Settings
 from duopoly.types import Metrics, Transitions
 from duopoly.world.changing import World
@@ -60,6 +69,8 @@ def play(
 ) -> Iterator[Round]:
     """Plays round after round until the real world was stepped ``num_env_steps`` times.
 
+    A game whose ``state`` began with a log (see `start`) first plays its rounds on that alone.
+
     The world ``changes`` on the way, of which the players are not told: an episode is played in
     the world of the moment it begins, and a round is judged in that of its end.
 
@@ -67,7 +78,8 @@ def play(
     bit by bit, to one that never stopped. ``on_phase`` is told what is done next within a round.
 
     Raises:
-        SettingsError: the settings' policy player cannot play by the schedule.
+        SettingsError: the settings' policy player cannot play by the schedule, or its leader not
+            without real steps.
         TaskError: the task's spaces cannot be played, or its actions not be held for as long as
             the settings say.
         PerturbationError: the task's world cannot change like that.
@@ -78,8 +90,10 @@ def play(
     task = task.held(settings.collection.action_repeat)
     game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
+    if state.log is not None and num_env_steps == 0:
+        check_offline(settings)
     with contextlib.closing(World(task, changes)) as world:
-        while num_env_steps - state.env_steps >= task.action_repeat:
+        while goes_on(task, settings, state, num_env_steps):
             state, metrics = play_round(game, schedule, world, state, num_env_steps, on_phase)
             yield Round(state, metrics)
 
@@ -95,15 +109,20 @@ def play_round(
     """Plays one round; an improvement waits until there is a fitted model to play against."""
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
     key_fit, key_improve, key_error, key_gap = jax.random.split(key, 4)
-    metrics = unknown_metrics()
+    metrics = unknown_metrics() | {"time/total_timesteps": state.env_steps}
+    offline = is_offline(game.settings, state)
     for stage in schedule.stages:
         before = state.players
         for move in stage:
             begin = time.perf_counter()
             on_phase(_PHASES[move])
             match move:
+                case Move.COLLECT if offline:
+                    continue
                 case Move.COLLECT:
                     state, seen = collect(game, world, before, state, num_env_steps)
+                case Move.FIT if is_settled(game, state, schedule.model_effort):
+                    continue
                 case Move.FIT:
                     data = remembered(schedule.memory, game, state)
                     state, seen = fit(key_fit, game, before, state, data, schedule.model_effort)
@@ -114,6 +133,8 @@ def play_round(
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
             if move is Move.COLLECT:
                 metrics |= measure_model_error(key_error, game, before, state)
+            elif move is Move.FIT and offline:
+                metrics |= measure_disagreement(game, state)
     on_phase("evaluating")
     metrics |= evaluate_policy(game, world.after(state.env_steps), state)
     metrics |= measure_policy_gap(key_gap, game, state)

@@ -16,6 +16,8 @@ from duopoly.policy.player import PolicyPlayer, Spaces, State
 from duopoly.schedule import Leader
 from duopoly.settings import Settings
 from duopoly.world.buffer import Buffer
+from duopoly.world.log_record import LogRecord
+from duopoly.world.logged import Log
 from duopoly.world.task import Task
 
 
@@ -65,6 +67,8 @@ class GameState:
     """Steps the real environment made, those of dropped episodes included."""
     players: Players
     buffer: Buffer
+    log: LogRecord | None = None
+    """Of the transitions that the buffer began with, from elsewhere; None: it began empty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +86,10 @@ class Game:
         return PLAYERS[self.settings.policy.improver].load()
 
 
-def start(task: Task, settings: Settings, seed: int) -> GameState:
+def start(task: Task, settings: Settings, seed: int, log: Log | None = None) -> GameState:
     """Returns the state of the game before its first round.
+
+    Where a ``log`` is given, its transitions are the data's first content.
 
     Raises:
         TaskError: the task's spaces cannot be played, or its actions not be held for as long as
@@ -97,7 +103,8 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
     check_needs(players_need(settings, spec.obs_dim, spec.action_dim))
     key_policy, key_model = jax.random.split(key_of(seed, Purpose.START))
     spaces = Spaces(spec.obs_dim, spec.action_dim, task.angles)
-    policy = PLAYERS[settings.policy.improver].load().init(key_policy, spaces, settings)
+    player = PLAYERS[settings.policy.improver].load()
+    policy = player.init(key_policy, spaces, settings)
     model = init_model(
         key_model,
         spec.obs_dim,
@@ -108,7 +115,21 @@ def start(task: Task, settings: Settings, seed: int) -> GameState:
         task.angles,
     )
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
-    return GameState(0, 0, Players(policy, model), buffer)
+    if log is None:
+        return GameState(0, 0, Players(policy, model), buffer)
+    buffer = buffer.begun_with(log)
+    policy = player.adapt(policy, buffer.latest(settings.model.window), True)
+    return GameState(0, 0, Players(policy, model), buffer, log.record)
+
+
+def is_offline(settings: Settings, state: GameState) -> bool:
+    """Tells whether the next round is played on logged data alone."""
+    return state.log is not None and state.round < settings.collection.offline_rounds
+
+
+def goes_on(task: Task, settings: Settings, state: GameState, num_env_steps: int) -> bool:
+    """Tells whether a game of so many environment steps has another round."""
+    return is_offline(settings, state) or num_env_steps - state.env_steps >= task.action_repeat
 
 
 def _check_switches() -> None:

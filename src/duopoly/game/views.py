@@ -25,7 +25,8 @@ def fresh_data(game: Game, state: GameState) -> Transitions:
 def latest_collections(game: Game, state: GameState, num_rounds: int) -> Transitions:
     """Returns what the latest rounds collected, padded to the most that so many can bring."""
     collection = game.settings.collection
-    longest = max(collection.initial_steps, collection.steps_per_round)
+    first = collection.initial_steps if state.log is None else state.log.transitions
+    longest = max(first, collection.steps_per_round)
     num_rows = longest + (num_rounds - 1) * collection.steps_per_round + game.task.action_repeat - 1
     return state.buffer.latest_rounds(num_rounds, num_rows)
 

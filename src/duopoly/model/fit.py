@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from duopoly.lockstep import kernel
-from duopoly.model.ensemble import Ensemble, init_ensemble
+from duopoly.model.ensemble import Ensemble, disagreement, init_ensemble
 from duopoly.model.loss import Gaussian, gaussian
 from duopoly.model.objective import (
     LeaderPenalty,
@@ -163,6 +163,12 @@ def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"
         return jnp.sum(jnp.where(data.valid, error, 0.0)) / data.num_valid
 
     return jax.vmap(member_error)(ensemble.members)
+
+
+@kernel()
+def disagreement_on(ensemble: Ensemble, data: Transitions) -> Float[Array, " N"]:
+    """Returns `disagreement` of the members on each row, padding included."""
+    return disagreement(ensemble, data.obs[None], data.action[None])[0]
 
 
 def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemble:

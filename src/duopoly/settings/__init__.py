@@ -30,11 +30,13 @@ class CollectionSettings(Checked):
     """What the policy player gathers from the real world."""
 
     initial_steps: int = at_least(1, 8_000)
-    """Environment steps of the first round, taken with the initial policy."""
+    """Environment steps of the first round, taken with the initial policy; none with --data."""
     steps_per_round: int = at_least(1, 2_000)
     """Environment steps of every later round."""
     episodes_go_on: bool = False
     """Let a round go on with the episode that the end of the last one cut short."""
+    offline_rounds: int = at_least(1, 50)
+    """Rounds that a run begun with logged data plays on them alone, before its first own step."""
     action_repeat: int = at_least(0, 0)
     """Environment steps for which each action is held; 0: as many as the task says."""
 
