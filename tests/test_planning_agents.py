@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from duopoly.agent import PAL, PETS, Agent, _read_memory
+from duopoly.agent import PAL, PETS, Agent
 from duopoly.cli import main as cli
 from duopoly.policy.gaussian import numpy_policy
 from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.settings import SettingsError, override
+from duopoly.types import Controller
 
 PLANNER = {
     "policy.improver": "cem",
@@ -72,7 +73,8 @@ def test_a_batch_is_planned_row_by_row(agent):
 
 def test_only_the_rows_where_an_episode_begins_are_emptied():
     plans = np.arange(12, dtype=np.float32).reshape(4, 3, 1) + 1.0
-    read = _read_memory(plans, np.array([False, True, False, True]), (4,), EMPTY)
+    controller = Controller(lambda *_: None, EMPTY)
+    read = controller.recall(plans, np.array([False, True, False, True]), (4,))
     assert read is not None
     np.testing.assert_array_equal(read[[0, 2]], plans[[0, 2]])
     assert not read[[1, 3]].any()

@@ -19,7 +19,6 @@ from typing import Any, SupportsIndex, final
 
 import gymnasium as gym
 import numpy as np
-from jaxtyping import Float
 
 from duopoly import schedule as schedules
 from duopoly.game.moves import controller_of
@@ -31,6 +30,7 @@ from duopoly.runs import checkpoint, saved, snapshot
 from duopoly.runs.config import MAX_SEED, RunConfig
 from duopoly.runs.errors import UsageError
 from duopoly.runs.keeper import clocked, logged, told_of
+from duopoly.runs.logs import Source, load_log, save_log
 from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.trackers import catalogue
@@ -140,6 +140,8 @@ class Agent:
     ) -> "Agent":
         """Plays on from where the game stands, for so many more real environment steps.
 
+        An agent that began with data first plays the rounds on them alone that are left.
+
         Args:
             total_timesteps: real environment steps to add, each action repeat included.
             callback: told each finished round; returning False stops.
@@ -205,7 +207,7 @@ class Agent:
         spec = self.task.spec
         array = spec.read_obs(obs, self.task.name)
         controller = self.controller
-        memory = _read_memory(state, episode_start, array.shape[:-1], controller.memory)
+        memory = controller.recall(state, episode_start, array.shape[:-1])
         action, memory, _ = controller.act(array, memory, self._rng, deterministic)
         if not np.isfinite(action).all():
             raise ValueError(f"the policy's action is not finite: {action}")
@@ -227,9 +229,18 @@ class Agent:
         config = self._config(self.state.env_steps)
         saved.save(target, snapshot.snapshot(self.state), config, self.task)
 
+    def save_transitions(self, path: str | os.PathLike[str]) -> None:
+        """Writes its real data, those that are kept, as an ``.npz`` file that ``data`` reads.
+
+        Raises:
+            UsageError: there are none yet.
+            DamageError: the file cannot be written.
+        """
+        save_log(path, self.state.buffer, self.task)
+
     def _config(self, num_env_steps: int) -> RunConfig:
-        schedule, settings = self.schedule.name, self.settings
-        return RunConfig(self.task.name, schedule, self.seed, num_env_steps, settings, self.perturb)
+        who = self.task.name, self.schedule.name, self.seed
+        return RunConfig(*who, num_env_steps, self.settings, self.perturb, self.state.log)
 
     def _logged(self, log_dir: str | os.PathLike[str] | None, goal: int, tracking: Tracking):
         config = self._config(goal)
@@ -269,6 +280,7 @@ class Algorithm:
         seed: SupportsIndex = 0,
         settings: Settings | None = None,
         perturb: Sequence[str | Change] = (),
+        data: Source | Sequence[Source] | None = None,
     ) -> Agent:
         """A new agent.
 
@@ -279,6 +291,9 @@ class Algorithm:
             settings: by default the preset of the task and this algorithm.
             perturb: how the world changes on the way, such as ``["forearm@10000"]``: from the
                 first episode that begins after so many steps on. The players are not told.
+            data: logged transitions that it begins with: an ``.npz`` file, ``minari:ID``, arrays by
+                name (`duopoly.world.logged` lists them), or several of those. `learn` first plays
+                ``collection.offline_rounds`` rounds on them alone; ``learn(0)`` nothing else.
 
         Raises:
             UnknownTaskError: no task has that name.
@@ -286,6 +301,7 @@ class Algorithm:
             TaskError: the task's spaces cannot be played, or its actions not be held for as long
                 as the settings say.
             SettingsError: a leader's gradient is asked for where nobody leads.
+            UsageError: the data are none of the task, or more than the settings have room for.
             TypeError: ``task`` is something else.
             ValueError: the seed is out of bounds.
         """
@@ -293,7 +309,8 @@ class Algorithm:
         if settings is None:
             length = task.horizon, task.action_repeat
             settings = preset(task.name, self.schedule.name, None, *length).settings
-        state = start(task, settings, seed)
+        log = None if data is None else load_log(data, task, settings, self.schedule)
+        state = start(task, settings, seed, log)
         return Agent(task, self.schedule, settings, seed, state, perturb)
 
     def load(
@@ -323,7 +340,7 @@ class Algorithm:
         if task.name != config.task:
             raise UsageError(f"{path} holds an agent for {config.task}, not for {task.name}")
         fresh = start(task, config.settings, config.seed)
-        state = snapshot.restore(found, fresh)
+        state = snapshot.restore(found, dataclasses.replace(fresh, log=config.data))
         return Agent(task, self.schedule, config.settings, config.seed, state, config.perturb)
 
 
@@ -367,31 +384,3 @@ def _read_seed(seed: SupportsIndex) -> int:
     if not 0 <= number <= MAX_SEED:
         raise ValueError(f"seed = {number}: must be in [0, {MAX_SEED}]")
     return number
-
-
-def _read_memory(
-    state: Any,
-    episode_start: np.ndarray | None,
-    batch: tuple[int, ...],
-    empty: Float[np.ndarray, "*shape"] | None,
-) -> Float[np.ndarray, "*batch_and_shape"] | None:
-    """Returns a controller's memory for each of a batch: ``state``, empty where an episode begins.
-
-    Raises:
-        ValueError: ``state`` or ``episode_start`` is of another shape.
-    """
-    if empty is None:
-        return None
-    shape = (*batch, *empty.shape)
-    if state is None:
-        return np.broadcast_to(empty, shape)
-    memory = np.asarray(state, empty.dtype)
-    if memory.shape != shape:
-        raise ValueError(f"state has shape {memory.shape}, expected {shape}: what predict returned")
-    if episode_start is None:
-        return memory
-    begins = np.asarray(episode_start, bool)
-    if begins.size not in (1, *batch):
-        raise ValueError(f"episode_start has shape {begins.shape}, expected {batch or (1,)}")
-    begins = np.broadcast_to(begins.reshape(-1), batch) if batch else begins.reshape(())
-    return np.where(begins.reshape(*batch, *(1 for _ in empty.shape)), empty, memory)

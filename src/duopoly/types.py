@@ -155,3 +155,35 @@ class Controller(NamedTuple):
     act: ControllerFn
     memory: Float[np.ndarray, "..."] | None = None
     """What an episode begins with, such as an empty plan; None: nothing is remembered."""
+
+    def recall(
+        self, state: Any, episode_start: np.ndarray | None, batch: tuple[int, ...]
+    ) -> Float[np.ndarray, "..."] | None:
+        """Returns the memory for each of a batch: ``state``, empty where an episode begins.
+
+        Args:
+            state: memories as they were returned; None: all are empty.
+            episode_start: where an episode begins, one or for each of the batch; None: nowhere.
+            batch: shape of the batch; ``()`` for one observation.
+
+        Raises:
+            ValueError: ``state`` or ``episode_start`` is of another shape.
+        """
+        empty = self.memory
+        if empty is None:
+            return None
+        shape = (*batch, *empty.shape)
+        if state is None:
+            return np.broadcast_to(empty, shape)
+        memory = np.asarray(state, empty.dtype)
+        if memory.shape != shape:
+            raise ValueError(
+                f"state has shape {memory.shape}, expected {shape}: what predict returned"
+            )
+        if episode_start is None:
+            return memory
+        begins = np.asarray(episode_start, bool)
+        if begins.size not in (1, *batch):
+            raise ValueError(f"episode_start has shape {begins.shape}, expected {batch or (1,)}")
+        begins = np.broadcast_to(begins.reshape(-1), batch) if batch else begins.reshape(())
+        return np.where(begins.reshape(*batch, *(1 for _ in empty.shape)), empty, memory)

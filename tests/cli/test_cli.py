@@ -47,7 +47,10 @@ MISTAKES = {
     "train Hopper-v5 --seed --resume": "duopoly train: --seed needs a value",
     "train Hopper-v5 --seed -1": "duopoly train: --seed -1: must be in [0, 2,147,483,647]",
     "train Hopper-v5 --seed 1.5": "duopoly train: --seed '1.5': must be a whole number",
-    "train Hopper-v5 --steps 0": "duopoly train: --steps 0: must be in [1, 1,000,000,000,000]",
+    "train Hopper-v5 --steps 0": (
+        "duopoly train: --steps 0: without real steps a run needs --data to learn from"
+    ),
+    "train Hopper-v5 --steps -1": "duopoly train: --steps -1: must be in [0, 1,000,000,000,000]",
     "train Ant-v5 --collection.action-repeat 3": (
         "duopoly train: Ant-v5: action_repeat = 3, must divide the 1000 steps of an episode: "
         "choose 1, 2, 4 or 5"

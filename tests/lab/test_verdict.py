@@ -10,7 +10,7 @@ from report_runs import evaluation, record
 from duopoly.lab.report.record import Diagnosed, Record, Status
 from duopoly.lab.report.rules import RULES
 from duopoly.lab.report.verdict import Finding, Group, findings, outcome
-from duopoly.runs.metrics import RETURN
+from duopoly.runs.metrics import RETURN, STEPS
 from duopoly.world.perturb import Change
 
 LEARNS = np.array([0, 200, 500, 800, 900, 950, 980, 990, 1000, 995, 1000, 1000.0])
@@ -312,6 +312,10 @@ def test_outcomes_are_sentences():
     )
     assert outcome(Group("PAL", (record(num_rounds=0),))) == "PAL: no finished round is recorded."
     assert outcome(Group("PAL", (record(),))).endswith("steps; no round was evaluated.")
+    offline = record(steps=0, columns={STEPS: 0.0, RETURN: 500.0})
+    assert outcome(Group("PAL", (offline,))) == (
+        "PAL: 12 rounds on logged data; mean return 500 in the last evaluated round."
+    )
     seeds = tuple(
         record(i, columns={RETURN: LEARNS}, evaluation=evaluation(1000.0 * i)) for i in range(4)
     )

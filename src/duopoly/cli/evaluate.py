@@ -28,6 +28,8 @@ class Evaluate:
     """Seed of the episodes, none of which training has seen."""
     out: Path | None = None
     """JSON file to write [default: evaluation.json in the run]."""
+    transitions: Path | None = None
+    """File of transitions (.npz) to write of the episodes, for `duopoly train --data`."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
 
@@ -44,7 +46,9 @@ def act(command: Evaluate) -> None:
         run = _best_of(run)
     task = task_file.task_of(run, command.task_file)
     out = command.out or run.evaluation
-    atomic.check_writable(out)
+    for path in (out, command.transitions):
+        if path is not None:
+            atomic.check_writable(path)
     from rich.console import Console
     from rich.progress import Progress
 
@@ -62,12 +66,15 @@ def act(command: Evaluate) -> None:
             command.seed,
             task,
             on_episode=lambda number: bar.update(played, completed=number),
+            transitions=command.transitions,
         )
     try:
         keep(evaluation, out)
     finally:
         Console().print(as_table(evaluation))
     print(f"written to {out}")
+    if command.transitions:
+        print(f"transitions {command.transitions}")
 
 
 def _best_of(run: RunDirectory) -> RunDirectory:

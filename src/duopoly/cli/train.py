@@ -21,14 +21,16 @@ from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.runs.trackers import catalogue, record
 from duopoly.runs.trackers.catalogue import TrackerName
 from duopoly.runs.trackers.follow import Tracking
-from duopoly.schedule import SCHEDULES, AlgorithmName, check_players
+from duopoly.schedule import SCHEDULES, AlgorithmName, check_offline, check_players
 from duopoly.settings import Settings
 from duopoly.world.environments import time_limit
+from duopoly.world.log_record import LogRecord
 from duopoly.world.perturb import Change, PerturbationError, read_change, read_changes
 from duopoly.world.tasks import canonical_name, get_task, is_registered
 from duopoly.world.tasks.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    from duopoly.world.logged import Log
     from duopoly.world.task import Task
 
 DEFAULTS = preset("", "pal")
@@ -50,8 +52,8 @@ class Train:
     """Name of a task, or id in Gymnasium's registry; may be left out with a --task-file."""
     algorithm: AlgorithmName = "pal"
     """Order and effort in which the two players move."""
-    steps: int = between(1, MAX_STEPS, DEFAULTS.num_env_steps)
-    """Real environment steps in all, each action repeat included."""
+    steps: int = between(0, MAX_STEPS, DEFAULTS.num_env_steps)
+    """Real environment steps in all, each action repeat included; 0: none, with --data."""
     seed: int = between(0, MAX_SEED, 0)
     """Seed of everything random."""
     seeds: str | None = None
@@ -64,6 +66,8 @@ class Train:
     """Python file whose TASK, made by duopoly.make_task, is trained on."""
     perturb: tuple[str, ...] = ()
     """Changes of the world after so many steps, such as goal@8000; ``duopoly tasks`` lists them."""
+    data: tuple[str, ...] = ()
+    """Logged transitions to begin with: .npz files, or minari:ID; see collection.offline-rounds."""
     track: tuple[TrackerName, ...] = ()
     """What follows the run besides TensorBoard; a run that goes on keeps its own."""
     settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
@@ -80,7 +84,8 @@ def complete(typed: Typed) -> tuple[Train, Train]:
     """
     task, action_repeat, horizon = _task(typed)
     changes = _changes(task, typed.flags)
-    default = _default(task, horizon, action_repeat, typed.flags, changes)
+    recorded = _recorded(task, typed.flags)
+    default = _default(task, horizon, action_repeat, typed.flags, changes, recorded)
     command = build(default, typed.flags)
     if command.seeds is not None:
         if "seed" in typed.flags:
@@ -90,6 +95,10 @@ def complete(typed: Typed) -> tuple[Train, Train]:
     check_players(schedule, command.settings)
     check_memory(command.settings, schedule)
     action_repeat = command.settings.collection.action_repeat or action_repeat
+    if command.steps == 0:
+        if not (command.data or (recorded and recorded.data)):
+            raise UsageError("--steps 0: without real steps a run needs --data to learn from")
+        check_offline(command.settings)
     _check_steps(task, action_repeat, command.steps, changes)
     perturb = tuple(map(str, changes)) or default.perturb
     return default, dataclasses.replace(command, perturb=perturb)
@@ -103,15 +112,16 @@ def act(command: Train) -> None:
         Stopped: a signal asked for it.
     """
     seeds = (command.seed,) if command.seeds is None else read_seeds(command.seeds)
-    runs = [run_of(command, seed) for seed in seeds]
     task = _sound_task(command.task_file) if command.task_file else None
     if task or is_registered(command.task) or command.settings.collection.action_repeat:
         _check_playable(task or get_task(command.task), command.settings)
+    log = _read_log(command, task) if command.data else None
+    runs = [run_of(command, seed, log.record if log else None) for seed in seeds]
     tracking = [Tracking(catalogue.make(command.track), _draw_curve) for _ in runs]
     if command.seeds is None:
-        train_in(*runs[0], resume=command.resume, task=task, tracking=tracking[0])
+        train_in(*runs[0], resume=command.resume, task=task, tracking=tracking[0], log=log)
     else:
-        train_side_by_side(runs, resume=command.resume, task=task, tracking=tracking)
+        train_side_by_side(runs, resume=command.resume, task=task, tracking=tracking, log=log)
     for run, _ in runs:
         for name, path in {
             "curve": run.curve,
@@ -122,13 +132,19 @@ def act(command: Train) -> None:
                 print(f"{name:11s} {path}")
 
 
-def run_of(command: Train, seed: int) -> tuple[RunDirectory, RunConfig]:
-    """The run of a seed, and where it lies."""
+def run_of(
+    command: Train, seed: int, data: LogRecord | None = None
+) -> tuple[RunDirectory, RunConfig]:
+    """The run of a seed, and where it lies.
+
+    One that is resumed without a word of its ``data`` has those that it began with.
+    """
+    run = run_directory(command.out, command.task, command.algorithm, seed)
+    if data is None and command.resume and atomic.exists(run.settings):
+        data = run.read_config().data
     changes = tuple(map(read_change, command.perturb))
-    config = RunConfig(
-        command.task, command.algorithm, seed, command.steps, command.settings, changes
-    )
-    return run_directory(command.out, command.task, command.algorithm, seed), config
+    who = command.task, command.algorithm, seed
+    return run, RunConfig(*who, command.steps, command.settings, changes, data)
 
 
 def _task(typed: Typed) -> tuple[str, int, int | None]:
@@ -168,6 +184,7 @@ def _default(
     action_repeat: int,
     given: Mapping[str, Any],
     changes: tuple[Change, ...],
+    recorded: RunConfig | None,
 ) -> Train:
     """What is not typed comes from the run that is resumed, or else from the preset.
 
@@ -184,16 +201,19 @@ def _default(
     steps, settings, perturb, track = found.num_env_steps, found.settings, (), ()
     if changes:
         steps = max(steps, 2 * changes[-1].env_steps)
-    if given.get("resume"):
-        run = _run_of(task, given)
-        if atomic.exists(run.settings):
-            recorded = run.read_config()
-            steps, settings = recorded.steps, recorded.settings
-            perturb = tuple(map(str, recorded.perturb))
-            track = catalogue.names_in(record.read(run.trackers))
+    if recorded:
+        steps, settings = recorded.steps, recorded.settings
+        perturb = tuple(map(str, recorded.perturb))
+        track = catalogue.names_in(record.read(_run_of(task, given).trackers))
     return dataclasses.replace(
         default, steps=steps, settings=settings, perturb=perturb, track=track
     )
+
+
+def _recorded(task: str, given: Mapping[str, Any]) -> RunConfig | None:
+    """The run that is resumed, if there is one."""
+    run = _run_of(task, given)
+    return run.read_config() if given.get("resume") and atomic.exists(run.settings) else None
 
 
 def _run_of(task: str, given: Mapping[str, Any]) -> RunDirectory:
@@ -206,7 +226,7 @@ def _run_of(task: str, given: Mapping[str, Any]) -> RunDirectory:
 def _check_steps(
     task: str, action_repeat: int, num_env_steps: int, changes: tuple[Change, ...]
 ) -> None:
-    if num_env_steps < action_repeat:
+    if 0 < num_env_steps < action_repeat:
         raise UsageError(
             f"--steps {num_env_steps}: one action of {task} alone takes {action_repeat}"
         )
@@ -215,6 +235,13 @@ def _check_steps(
             f"--perturb {changes[-1]}: the run ends after {num_env_steps} steps, before the world "
             "changes; give more --steps"
         )
+
+
+def _read_log(command: Train, task: "Task | None") -> "Log":
+    from duopoly.runs.logs import load_log
+
+    task, schedule = task or get_task(command.task), SCHEDULES[command.algorithm]
+    return load_log(command.data, task, command.settings, schedule)
 
 
 def _sound_task(file: Path) -> "Task":

@@ -20,7 +20,15 @@ from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import settings_json
 from duopoly.runs.config import MAX_STEPS, RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import HORIZON_SHARE, IMAGINED, RETURN, STEPS, is_alike, read_progress
+from duopoly.runs.metrics import (
+    HORIZON_SHARE,
+    IMAGINED,
+    RETURN,
+    ROUND,
+    STEPS,
+    is_alike,
+    read_progress,
+)
 from duopoly.runs.rundir import RunDirectory
 from duopoly.world.perturb import Change
 
@@ -72,12 +80,15 @@ class Curve:
     algorithm: str
     seed: int
     steps: Float[np.ndarray, " rounds"]
+    """Real environment steps; the rounds' numbers where none was made."""
     metrics: dict[str, Float[np.ndarray, " rounds"]]
     """Return, success rate and imagined return by tag."""
     changes: tuple[Change, ...] = ()
     """How the world changed on the way."""
     variant: str = ""
     """What sets it apart from the other runs of its algorithm."""
+    axis: str = "real environment steps"
+    """What ``steps`` count."""
 
     @property
     def name(self) -> str:
@@ -130,6 +141,12 @@ def curve_of(
     rows: Sequence[Mapping[str, float]], config: RunConfig, variant: str, tags: Iterable[str]
 ) -> Curve:
     """The course of some metrics of a run; NaN throughout where a metric was never told."""
+    axis, unit = STEPS, Curve.axis
+    if config.data and config.steps == 0:
+        axis, unit = ROUND, "rounds on logged data"
+    elif config.data:  # what came of the rounds on logged data stands where the steps begin
+        after = [row.get(STEPS) for row in rows[1:]]
+        rows = [row for row, x in zip(rows, [*after, None], strict=False) if row.get(STEPS) != x]
 
     def column(tag: str) -> np.ndarray:
         return np.array([row.get(tag, np.nan) for row in rows], dtype=float)
@@ -141,10 +158,11 @@ def curve_of(
         config.task,
         config.algorithm,
         config.seed,
-        column(STEPS),
+        column(axis),
         metrics,
         config.perturb,
         variant,
+        unit,
     )
 
 
@@ -179,7 +197,8 @@ def _last_part(name: str) -> str:
 def _chosen(config: RunConfig) -> dict[str, Any]:
     """What was chosen for a run beside task, algorithm, seed, steps and how it is evaluated."""
     perturb = " ".join(map(str, config.perturb)) or "nothing"
-    chosen = {**settings_json.to_dict(config.settings), "perturb": perturb}
+    data = config.data.sha256[:8] if config.data else "none"
+    chosen = {**settings_json.to_dict(config.settings), "perturb": perturb, "data": data}
     del chosen["evaluation"]  # what is measured changes nothing of what is learned
     return chosen
 
@@ -216,11 +235,14 @@ def check_together(curves: Sequence[Curve], what: str) -> None:
     """Makes sure that curves belong in one picture, or in whatever else ``what`` says.
 
     Raises:
-        UsageError: they are of different tasks, or two have the same algorithm, settings and seed.
+        UsageError: they are of different tasks, with real steps and without, or two have the same
+            algorithm, settings and seed.
     """
     tasks = sorted({curve.task for curve in curves})
     if len(tasks) > 1:
         raise UsageError(f"one {what} shows one task, not {' and '.join(tasks)}")
+    if len({curve.axis for curve in curves}) > 1:
+        raise UsageError(f"one {what} shows runs with real steps or runs without, not both")
     counts = Counter((curve.name, curve.seed) for curve in curves)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UsageError("there are two runs of {} with seed {}".format(*twice[0]))
@@ -307,7 +329,7 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], tag: str) -> None:
         mark = "." if len(imagined[0]) == 1 else ""
         line = {"color": INK, "lw": 1.0, "ls": (0, (4, 2)), "zorder": 1}
         axes.plot(*imagined, marker=mark, label="imagined", **line)
-    _label(axes, tag, has_interval)
+    _label(axes, tag, curves[0].axis, has_interval)
     _mark_changes(axes, curves)
 
 
@@ -328,8 +350,8 @@ def _mark_changes(axes: Axes, curves: Sequence[Curve]) -> None:
         )
 
 
-def _label(axes: Axes, tag: str, has_interval: bool) -> None:
-    axes.set_xlabel("real environment steps", color=INK)
+def _label(axes: Axes, tag: str, unit: str, has_interval: bool) -> None:
+    axes.set_xlabel(unit, color=INK)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(left=0)
     if tag == SUCCESS:

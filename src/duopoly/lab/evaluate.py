@@ -14,7 +14,10 @@ from duopoly.agent import Agent, load_agent
 from duopoly.game.report import success_rate
 from duopoly.lab.statistics import interquartile_mean
 from duopoly.runs import atomic
+from duopoly.runs.logs import save_log
 from duopoly.types import Episode
+from duopoly.world.buffer import Buffer
+from duopoly.world.interaction import CollectResult
 from duopoly.world.interaction import evaluate as evaluate_episodes
 from duopoly.world.task import Task
 
@@ -49,17 +52,26 @@ def evaluate_run(
     seed: int,
     task: Task | None = None,
     on_episode: Callable[[int], None] = lambda _: None,
+    transitions: Path | None = None,
 ) -> Evaluation:
     """Plays the mean action of a run's newest policy, in the world as it was in the end.
 
     A ``task`` of one's own must be given. ``on_episode`` is told after each episode how many are
-    complete.
+    complete. What was played is written to ``transitions``, an ``.npz`` file, if it is named.
 
     Raises:
         UsageError: there is nothing to evaluate.
+        DamageError: the transitions cannot be written.
         SimulatorError: the environment failed.
     """
-    return _evaluate(load_agent(path, task), num_episodes, seed, on_episode)
+    agent = load_agent(path, task)
+    result = _play(agent, num_episodes, seed, on_episode)
+    if transitions is not None:
+        spec, episodes = agent.task.spec, result.episodes
+        num_rows = sum(len(episode.obs) for episode in episodes)
+        played = Buffer.empty(spec.obs_dim, spec.action_dim, num_rows).add(episodes)
+        save_log(transitions, played, agent.task)
+    return _summed_up(agent, result, num_episodes, seed)
 
 
 def keep(evaluation: Evaluation, out: Path) -> None:
@@ -97,17 +109,21 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
     return lines
 
 
-def _evaluate(
+def _play(
     agent: Agent, num_episodes: int, seed: int, on_episode: Callable[[int], None]
-) -> Evaluation:
+) -> CollectResult:
     task = agent.task_now
     env = task.build()
     try:
-        result = evaluate_episodes(
+        return evaluate_episodes(
             env, task, agent.controller, num_episodes, seed, stream="final", on_episode=on_episode
         )
     finally:
         env.close()
+
+
+def _summed_up(agent: Agent, result: CollectResult, num_episodes: int, seed: int) -> Evaluation:
+    task = agent.task
     succeeded = success_rate(result.episodes, task)
     return Evaluation(
         task=task.name,

@@ -149,7 +149,8 @@ def _found(directory: Path) -> list[tuple[int, Path]]:
 def _owner(config: RunConfig) -> dict[str, Any]:
     """The part of a run's config that its checkpoints share: an extended run keeps them."""
     record = config.to_dict()
-    return {name: record[name] for name in ("task", "algorithm", "seed", "settings", "perturb")}
+    names = ("task", "algorithm", "seed", "settings", "perturb", "data")
+    return {name: record[name] for name in names}
 
 
 def _pack(arrays: Arrays) -> bytes:
@@ -206,4 +207,4 @@ def _completed(owner: dict[str, Any]) -> dict[str, Any]:
         settings = settings_json.to_dict(settings_json.from_dict(owner.get("settings")))
     except SettingsError as error:
         raise DamageError(str(error)) from None
-    return {**owner, "settings": settings}
+    return {"data": {}, **owner, "settings": settings}

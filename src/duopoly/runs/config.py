@@ -9,6 +9,7 @@ from duopoly.runs import settings_json
 from duopoly.runs.errors import DamageError, UsageError
 from duopoly.schedule import SCHEDULES, check_players
 from duopoly.settings import Settings, SettingsError
+from duopoly.world.log_record import LogRecord
 from duopoly.world.perturb import Change, PerturbationError, read_change
 
 FORMAT = 3
@@ -37,6 +38,8 @@ class RunConfig:
     settings: Settings
     perturb: tuple[Change, ...] = ()
     """How the world changes on the way, in the order of time."""
+    data: LogRecord | None = None
+    """By what the transitions that it begins with are known again; None: it begins with none."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -46,12 +49,15 @@ class RunConfig:
             **dataclasses.asdict(self),
             "settings": plain,
             "perturb": perturb,
+            "data": self.data._asdict() if self.data else {},
             "format": FORMAT,
         }
 
     @staticmethod
     def from_dict(values: object) -> "RunConfig":
         """From what `to_dict` gave; other fields, types or bounds are damage."""
+        if isinstance(values, dict):  # a run of an earlier version began with no logged data
+            values = {"data": {}, **values}
         record = read_record(values, _KINDS)
         for name in ("task", "algorithm"):
             if not record[name].isprintable():
@@ -67,9 +73,9 @@ class RunConfig:
             perturb = tuple(read_change(str(change)) for change in record["perturb"])
         except (SettingsError, PerturbationError) as error:
             raise DamageError(str(error)) from None
-        return RunConfig(
-            record["task"], record["algorithm"], record["seed"], record["steps"], settings, perturb
-        )
+        data = _read_log_record(record["data"], settings) if record["data"] else None
+        who = record["task"], record["algorithm"], record["seed"], record["steps"]
+        return RunConfig(*who, settings, perturb, data)
 
 
 _KINDS = {
@@ -80,7 +86,23 @@ _KINDS = {
     "steps": int,
     "settings": dict,
     "perturb": list,
+    "data": dict,
 }
+
+
+def _read_log_record(values: dict[str, Any], settings: Settings) -> LogRecord:
+    kinds = {"sha256": str, "transitions": int, "episodes": int}
+    if set(values) != set(kinds) or any(type(values[name]) is not kinds[name] for name in kinds):
+        raise DamageError(f"data = {str(values)[:80]}: must have {', '.join(kinds)}")
+    log = LogRecord(**values)
+    if not re.fullmatch(r"[0-9a-f]{64}", log.sha256):
+        raise DamageError(f"data.sha256 = {ascii(log.sha256)[:80]}: must be 64 hexadecimal digits")
+    if not 1 <= log.episodes <= log.transitions <= settings.model.capacity:
+        raise DamageError(
+            f"data.transitions = {log.transitions}, data.episodes = {log.episodes}: must be at "
+            f"most model.capacity = {settings.model.capacity}"
+        )
+    return log
 
 
 def read_record(values: object, kinds: dict[str, type]) -> dict[str, Any]:

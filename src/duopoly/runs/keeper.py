@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from duopoly.game.play import Round
-from duopoly.game.state import GameState
+from duopoly.game.state import GameState, goes_on
 from duopoly.runs import checkpoint, provenance, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
@@ -50,29 +50,34 @@ def kept(
     best = RunDirectory(run.best)
     if 0 < state.round == table.best_round and not saved.holds(best, state.round):
         saved.save(best, snapshot.snapshot(state), config, task)  # a kill came between
-    begin, reached = time.monotonic() - table.time_elapsed, state.env_steps
+    begin, reached = time.monotonic() - table.time_elapsed, state
 
     def keep(round_: Round) -> Metrics:
         nonlocal reached
-        reached = round_.state.env_steps
-        metrics = clocked(round_, time.monotonic() - begin, reached)
+        reached = round_.state
+        metrics = clocked(round_, time.monotonic() - begin, reached.env_steps)
         now = snapshot.snapshot(round_.state)
         with held():
             table.append(metrics)
             checkpoint.save(run.checkpoints, now, config)
             if table.best_round == now.round:
                 saved.save(best, now, config, task)
-            status.running(now.round, reached)
+            status.running(now.round, reached.env_steps)
             followers.log(metrics)
         return metrics
 
-    seen, rows = tracked(config, reached, run.path), read_progress(run.progress)
+    seen, rows = tracked(config, place(state), run.path), read_progress(run.progress)
     with followed(seen, tracking.trackers, [TensorBoard()], rows) as followers:
         yield keep
-        if not is_over(config, task, reached):
+        if goes_on(task, config.settings, reached, config.steps):
             followers.end("stopped")
         elif tracking.draw and (curve := tracking.draw(run)):
-            followers.show("curve", curve, reached)
+            followers.show("curve", curve, place(reached))
+
+
+def place(state: GameState) -> int:
+    """Where trackers put a round: before the first environment step they would all be at zero."""
+    return state.env_steps or state.round
 
 
 @contextlib.contextmanager
@@ -94,18 +99,18 @@ def logged(
                     f"load the agent from there, or log elsewhere"
                 )
         claim(run, config)
-        status, reached = RunStatus(run), state.env_steps
+        status, reached = RunStatus(run), state
         with told(status):
             provenance.record(run)
             with kept(run, config, task, status, state, tracking) as keep:
 
                 def keep_and_count(round_: Round) -> Metrics:
                     nonlocal reached
-                    reached = round_.state.env_steps
+                    reached = round_.state
                     return keep(round_)
 
                 yield keep_and_count
-        if not is_over(config, task, reached):
+        if goes_on(task, config.settings, reached, config.steps):
             status.end("stopped", "the caller ended it")
 
 
@@ -114,24 +119,20 @@ def told_of(
     config: RunConfig, task: Task, state: GameState, tracking: Tracking
 ) -> Iterator[KeepFn]:
     """`logged` without a run directory: trackers are told, and nothing is kept."""
-    begin, first_step, reached = time.monotonic(), state.env_steps, state.env_steps
+    begin, reached = time.monotonic(), state
 
     def keep(round_: Round) -> Metrics:
         nonlocal reached
-        reached = round_.state.env_steps
-        metrics = clocked(round_, time.monotonic() - begin, reached - first_step)
+        reached = round_.state
+        num_env_steps = reached.env_steps - state.env_steps
+        metrics = clocked(round_, time.monotonic() - begin, num_env_steps)
         followers.log(metrics)
         return metrics
 
-    with followed(tracked(config, reached), tracking.trackers) as followers:
+    with followed(tracked(config, place(state)), tracking.trackers) as followers:
         yield keep
-        if not is_over(config, task, reached):
+        if goes_on(task, config.settings, reached, config.steps):
             followers.end("stopped")
-
-
-def is_over(config: RunConfig, task: Task, num_env_steps: int) -> bool:
-    """Whether what is left of a run's steps is less than one action takes."""
-    return config.steps - num_env_steps < task.action_repeat
 
 
 def clocked(round_: Round, elapsed: float, num_env_steps: int) -> Metrics:

@@ -19,6 +19,7 @@ from duopoly.runs.trackers.follow import UNTRACKED, Tracking
 
 if TYPE_CHECKING:
     from duopoly.game.state import GameState
+    from duopoly.world.logged import Log
     from duopoly.world.task import Task
 
 
@@ -29,11 +30,13 @@ def train_in(
     resume: bool,
     task: "Task | None" = None,
     tracking: Tracking = UNTRACKED,
+    log: "Log | None" = None,
 ) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
 
     A ``task`` is given where it is the user's own; else the config names it. ``tracking`` is what
-    follows the run. Where it cannot be continued, nothing in its directory has changed.
+    follows the run, a ``log`` what the config tells of its data. Where the run cannot be continued,
+    nothing in its directory has changed.
 
     Raises:
         UsageError: the directory is not free for it, or a tracker cannot follow it; a
@@ -44,14 +47,14 @@ def train_in(
         state = None
         if is_begun(run, config, resume=resume):
             with stoppable(lambda _: None):
-                state = _found(run, config, task)
+                state = _found(run, config, task, log)
         claim(run, config)
         with status_of(run) as status:
             provenance.record(run)
             from duopoly.runs.train import train
 
             with as_failures():
-                train(run, config, status, task, state, tracking=tracking)
+                train(run, config, status, task, state, tracking=tracking, log=log)
 
 
 def train_side_by_side(
@@ -60,6 +63,7 @@ def train_side_by_side(
     resume: bool,
     task: "Task | None" = None,
     tracking: Sequence[Tracking] | None = None,
+    log: "Log | None" = None,
 ) -> None:
     """`train_in` of several runs that differ in their seeds, as one program for all of them.
 
@@ -77,7 +81,7 @@ def train_side_by_side(
         begun = [is_begun(*one, resume=resume) for one in runs]
         with stoppable(lambda _: None):
             states = [
-                _found(*one, task) if has_begun else None
+                _found(*one, task, log) if has_begun else None
                 for one, has_begun in zip(runs, begun, strict=True)
             ]
         for one in runs:
@@ -94,10 +98,12 @@ def train_side_by_side(
             for run, _ in runs:
                 provenance.record(run)
             seats = [(*one, status) for one, status in zip(runs, statuses, strict=True)]
-            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs])
+            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs], log)
 
 
-def _found(run: RunDirectory, config: RunConfig, task: "Task | None") -> "GameState":
+def _found(
+    run: RunDirectory, config: RunConfig, task: "Task | None", log: "Log | None"
+) -> "GameState":
     """Where the run stands, once all that it goes on from is known to be sound."""
     from duopoly.runs.metrics import read_progress
     from duopoly.runs.train import resume_state
@@ -105,4 +111,4 @@ def _found(run: RunDirectory, config: RunConfig, task: "Task | None") -> "GameSt
     with as_failures():
         read_progress(run.progress)
         record.read(run.trackers)
-        return resume_state(run, config, task)
+        return resume_state(run, config, task, log)

@@ -14,6 +14,7 @@ from duopoly.runs.signals import Stopped
 from duopoly.runs.status import RunStatus, told
 from duopoly.runs.trackers.follow import Tracking
 from duopoly.runs.train import train
+from duopoly.world.logged import Log
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 
@@ -23,12 +24,13 @@ def train_all(
     task: Task | None,
     states: Sequence[GameState | None],
     tracking: Sequence[Tracking],
+    log: Log | None = None,
 ) -> None:
     """Trains runs that are locked and claimed, side by side.
 
-    ``states`` are where they go on, ``tracking`` what follows each.
-
-    To be called in the main thread, for it computes for the others and hears signals.
+    ``states`` are where they go on, ``tracking`` what follows each; those that are new begin with
+    the transitions of the ``log``. To be called in the main thread, for it computes
+    for the others and hears signals.
 
     Raises:
         FailureError: naming the seeds whose games broke down, once the others are through.
@@ -55,7 +57,7 @@ def train_all(
             progress = contextlib.nullcontext(live(config.seed))
             try:
                 with band.seat(config.seed), told(status), as_failures():
-                    train(run, config, status, task, state, progress, tracking)
+                    train(run, config, status, task, state, progress, tracking, log)
             except BaseException as error:
                 errors[config.seed] = error
 

@@ -45,7 +45,7 @@ def restore(checkpoint: Checkpoint, template: GameState) -> GameState:
         buffer = Buffer.from_arrays(checkpoint.groups["buffer"])
     except BufferFormatError as error:
         raise _misfit(str(error)) from None
-    _check_buffer(buffer, template.buffer, checkpoint)
+    _check_buffer(buffer, template, checkpoint)
     return dataclasses.replace(
         template,
         round=checkpoint.round,
@@ -110,23 +110,22 @@ def _fault(name: str, found: np.ndarray, template: jax.Array) -> str | None:
     return None
 
 
-def _check_buffer(buffer: Buffer, template: Buffer, checkpoint: Checkpoint) -> None:
+def _check_buffer(buffer: Buffer, template: GameState, checkpoint: Checkpoint) -> None:
     """Refuses data that a game of that many rounds and steps cannot have.
 
     Raises:
         DamageError: naming what it cannot have.
     """
     for name in ("obs", "action"):
-        width, expected = (getattr(one, name).shape[1] for one in (buffer, template))
+        width, expected = (getattr(one, name).shape[1] for one in (buffer, template.buffer))
         if width != expected:
             raise _misfit(f"buffer's {name} has {width} components, expected {expected}")
-    if buffer.capacity != template.capacity:
-        raise _misfit(
-            f"buffer's capacity is {buffer.capacity}, that of the settings {template.capacity}"
-        )
+    if buffer.capacity != (wanted := template.buffer.capacity):
+        raise _misfit(f"buffer's capacity is {buffer.capacity}, that of the settings {wanted}")
     if len(buffer.sizes) > checkpoint.round:
         raise _misfit(f"buffer has {len(buffer.sizes)} collections of {checkpoint.round} rounds")
-    if not checkpoint.env_steps >= len(buffer):
+    logged = template.log.transitions if template.log else 0
+    if not checkpoint.env_steps + logged >= len(buffer):
         raise _misfit(
             f"buffer has {len(buffer)} transitions of {checkpoint.env_steps} environment steps"
         )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
-from duopoly.lab.curves import Look
+from duopoly.lab.curves import Curve, Look
 from duopoly.lab.report.looks import IMAGINED_DASHES, strokes
 from duopoly.lab.report.markup import Html, data, join, tag
 from duopoly.lab.report.readings import number, share
@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """One metric, or what belongs together, over the real environment steps."""
+    """One metric, or what belongs together, over the course of the runs."""
 
     name: str
     """Identifies it in the page."""
@@ -59,6 +59,8 @@ class Chart:
     is_share: bool = False
     has_zero: bool = False
     """Differences count, not ratios: the axis is never logarithmic."""
+    axis: str = Curve.axis
+    """What is counted from left to right."""
 
 
 class Axes(NamedTuple):
@@ -89,7 +91,7 @@ def draw(chart: Chart) -> Html:
         title = tag("h3", chart.title, " ", tag("small", "logarithmic"))
     picture = tag(
         "svg",
-        tag("title", f"{chart.title} over real environment steps"),
+        tag("title", f"{chart.title} over {chart.axis}"),
         _grid(chart, axes),
         tag(
             "svg",

@@ -148,6 +148,7 @@ def _chart(
         changes=tuple(sorted(changes)),
         is_share=all(tag.endswith(("_rate", "_share")) for tag in kinds),
         has_zero=not any(tag.endswith(_RATIOS) for tag in kinds),
+        axis=curves[0].axis,
     )
 
 

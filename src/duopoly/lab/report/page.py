@@ -172,7 +172,7 @@ def _finding(found: Finding, names: Collection[str]) -> Html:
 def _curves(first: Sequence[Chart]) -> Html:
     if not first:
         return Html()
-    said = ["Over real environment steps."]
+    said = [f"Over {first[0].axis}."]
     if any(line.band for chart in first for line in chart.lines):
         said.append(
             "Thick lines are interquartile means over the seeds with their 95 % bootstrap "

@@ -82,9 +82,12 @@ def outcome(group: Group) -> str:
     each = "" if len(records) == 1 else " each"
     evaluations = [record.evaluation for record in records if record.evaluation]
     steps = [record.env_steps for record in records] + [one.env_steps for one in evaluations]
-    if not any(steps):
+    if any(steps):
+        head += f": {_range([one for one in steps if one])} real environment steps{each}"
+    elif rounds := [len(record.rows) for record in records if record.rows]:
+        head += f": {_range(rounds)} rounds on logged data{each}"
+    else:
         return f"{head}: no finished round is recorded."
-    head += f": {_range([one for one in steps if one])} real environment steps{each}"
     if len(evaluations) == len(records):
         episodes = _range([one.num_episodes for one in evaluations])
         where = f"over {episodes} fresh episodes{each}"

@@ -105,7 +105,9 @@ class Followers:
         if entry and number <= entry.rounds:
             return
         known = {tag: float(value) for tag, value in metrics.items() if not math.isnan(value)}
-        told = self._guarded(name, lambda tracker: tracker.log(known, int(metrics[STEPS])))
+        # Rounds before the first environment step are told apart by their number.
+        place = int(metrics[STEPS]) or number
+        told = self._guarded(name, lambda tracker: tracker.log(known, place))
         if told and entry:
             self._keep(name, entry._replace(rounds=number))
 
