@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from probes import TINY
 
-from duopoly.agent import Agent
+from duopoly.agent import PAL, Agent
 from duopoly.cli.main import main
 from duopoly.presets import Preset
 
@@ -64,3 +64,12 @@ def test_dict_robot(
     exported = runpy.run_path("puck/export/policy.py")["load"]()
     flat = np.concatenate([obs["achieved_goal"], obs["desired_goal"], obs["velocity"]])
     np.testing.assert_allclose(exported(flat), action, atol=1e-5)
+
+
+def test_a_log_of_numpy_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.npz"
+    monkeypatch.setattr("sys.argv", ["log_transitions.py", str(path), "80"])
+    runpy.run_path(str(EXAMPLES / "log_transitions.py"))
+    agent = PAL("InvertedPendulum-v5", settings=TINY, data=path)
+    assert agent.state.log is not None
+    assert agent.state.log.transitions == 80
