@@ -28,9 +28,8 @@ def train_all(
 ) -> None:
     """Trains runs that are locked and claimed, side by side.
 
-    ``states`` are where they go on, ``tracking`` what follows each; those that are new begin with
-    the transitions of the ``log``. To be called in the main thread, for it computes
-    for the others and hears signals.
+    ``states`` are where they go on, ``tracking`` what follows each; new ones begin with ``log``.
+    To be called in the main thread, for it computes for the others and hears signals.
 
     Raises:
         FailureError: naming the seeds whose games broke down, once the others are through.
