@@ -39,8 +39,8 @@ def make_task(
         horizon: actions per episode; by default the time limit in the registry.
         action_repeat: environment steps per action, made by wrapping the environment in
             `RepeatAction`; ``reward_fn`` then tells their sum.
-        reward_fn, terminated_fn, success_fn, constant, computed, compute_fn, angles, names,
-            perturbations: as in `Task`; `duopoly.check_task` compares them with the environment.
+        reward_fn: as in `Task`, like all that follow; `duopoly.check_task` compares them with
+            the environment.
 
     Raises:
         TaskError: there is no such environment, or a part makes no sense; the message names it.
