@@ -24,6 +24,7 @@ default_role = "py:obj"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
+nb_merge_streams = True
 nb_execution_mode = "off"  # tests/test_notebook.py executes it
 
 # The API: in the order of the source, types and all.
@@ -31,7 +32,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_inherit_docstrings = False
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 add_module_names = False
 python_maximum_signature_line_length = 80
 toc_object_entries = False

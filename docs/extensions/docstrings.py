@@ -33,8 +33,9 @@ def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     lines[:] = as_restructured_text(lines)
     if what == "module":
         public = [f"`{x}`" for x in duopoly.__all__ if home_of(x) == name]
-        lines += [f"Public, and told of under :doc:`/api/index`: {', '.join(public)}."] if public else []
-    elif what != "attribute":  # where it would take "word: more words" for a type
+        if public:
+            lines += [f"Public, and told of under :doc:`/api/index`: {', '.join(public)}."]
+    elif what not in ("attribute", "property"):  # where it would take "word: more words" for a type
         lines[:] = GoogleDocstring(lines, what=what, name=name, obj=obj).lines()
 
 

@@ -45,7 +45,7 @@ def _read(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def with_links_from(folder: Path, text: str, home: Path) -> str:
-    """Returns Markdown that was written for a file in ``home`` with its links seen from a folder."""
+    """Returns Markdown whose links lead from a file in ``home``, so that they do from a folder."""
 
     def moved(match: re.Match[str]) -> str:
         target = (home / match[1]).resolve()
