@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 RUN := runs/Reacher7DOF/pal/seed_0
 
 .DEFAULT_GOAL := help
-.PHONY: help install train browser test check format bench clean
+.PHONY: help install train browser test check docs format bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +24,17 @@ test: $(STAMP) ## run the tests
 	@$(BIN)/python tests/get_browser.py || echo "Tests that open pages are skipped (see above)."
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(STAMP) ## check format, lint and types, then run the tests
+check: $(STAMP) ## check format, lint and types, build the documentation, then run the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory test
+
+docs: $(STAMP) ## build the documentation into site/, warnings being errors; read site/index.html
+	rm -rf site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/docs -E -b html docs site
+	@echo "Built: site/index.html"
 
 format: $(STAMP) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .
@@ -38,8 +44,8 @@ bench: $(STAMP) ## time the hot paths against the machine's matrix-product rate
 	$(BIN)/duopoly bench
 
 clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
-	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist site
+	find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Constraints reach pip through the environment so that they also bind the build backend.
 $(STAMP): pyproject.toml constraints.txt
@@ -54,5 +60,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "Installing duopoly and its pinned dependencies into $(VENV): a few minutes the first time."
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[video,robotics,export,ray,minari,wandb,mlflow,dev]'
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[video,robotics,export,ray,minari,wandb,mlflow,docs,dev]'
 	@touch $@

@@ -3,7 +3,13 @@
 import sys
 from pathlib import Path
 
+import jax
+
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+from mathml import FONT
+
+jax.Array.__name__ = "Array"  # by which jaxtyping calls its types, as the source does
 
 project = "duopoly"
 author = "The duopoly developers"
@@ -39,7 +45,7 @@ toc_object_entries = False
 
 html_theme = "furo"
 html_title = "duopoly"
-html_static_path = ["static"]
+html_static_path = ["static", str(FONT)]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False

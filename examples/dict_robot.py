@@ -1,6 +1,8 @@
-"""A robot of one's own that observes a Dict: described, checked, trained, saved."""
+"""A robot that observes a Dict: docs/your_own_robot.md checks, trains and exports it."""
 
 # pyright: reportAttributeAccessIssue=false
+from pathlib import Path
+
 import gymnasium as gym
 import jax.numpy as jnp
 import mujoco
@@ -8,11 +10,6 @@ import numpy as np
 
 import duopoly
 
-MJCF = """<mujoco><option timestep="0.02"/><worldbody><body>
-  <joint name="x" type="slide" axis="1 0 0" range="-1 1" damping="1"/>
-  <joint name="y" type="slide" axis="0 1 0" range="-1 1" damping="1"/>
-  <geom size="0.05" mass="1"/></body></worldbody>
-  <actuator><motor joint="x" gear="5"/><motor joint="y" gear="5"/></actuator></mujoco>"""
 BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
 
 
@@ -23,7 +20,8 @@ class PuckEnv(gym.Env):
     action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def __init__(self):
-        self.model = mujoco.MjModel.from_xml_string(MJCF)
+        path = Path(__file__).with_suffix(".xml")
+        self.model = mujoco.MjModel.from_xml_path(str(path))
         self.data = mujoco.MjData(self.model)
 
     def reset(self, *, seed=None, options=None):
@@ -42,14 +40,11 @@ class PuckEnv(gym.Env):
         return {"achieved_goal": place, "desired_goal": goal, "velocity": velocity}
 
 
-# The model and these functions see one flat array: two of each part, in the order of their names.
 TASK = duopoly.make_task(
-    lambda render_mode: PuckEnv(), name="Puck", horizon=20, constant=(2, 3),
+    lambda render_mode: PuckEnv(),
+    name="Puck",
+    horizon=20,
+    constant=(2, 3),
     reward_fn=lambda obs, action, next_obs: -jnp.linalg.norm(next_obs[:2] - next_obs[2:4]),
     terminated_fn=lambda obs, action, next_obs: jnp.zeros((), bool),
-)  # fmt: skip
-if __name__ == "__main__":
-    print(duopoly.check_task(TASK))
-    agent = duopoly.PAL(TASK, seed=0)
-    agent.learn(3_000, callback=lambda round_: print(round_.metrics["eval/mean_reward"]))
-    agent.save("puck")  # then, in a shell: duopoly export puck
+)

@@ -15,6 +15,7 @@ from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.typing import ExtensionMetadata
 
 import duopoly
+from duopoly.records import Checked
 
 _CODE: Final = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 _MARKUP: Final = re.compile(r"[*|]|(?<=\w)_(?!\w)")
@@ -24,6 +25,7 @@ _SECTION: Final = re.compile(r"(Args|Returns|Raises|Yields):$")
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Reads every docstring, and decides what is shown on which page."""
     app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-signature", _sign)
     app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -32,11 +34,20 @@ def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     del app, options
     lines[:] = as_restructured_text(lines)
     if what == "module":
-        public = [f"`{x}`" for x in duopoly.__all__ if home_of(x) == name]
+        public = [f":py:obj:`~duopoly.{x}`" for x in duopoly.__all__ if home_of(x) == name]
         if public:
             lines += [f"Public, and told of under :doc:`/api/index`: {', '.join(public)}."]
-    elif what not in ("attribute", "property"):  # where it would take "word: more words" for a type
+    elif what in ("function", "method", "class", "exception"):  # of others "a: b" would be a type
         lines[:] = GoogleDocstring(lines, what=what, name=name, obj=obj).lines()
+
+
+def _sign(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Leaves out the arguments of settings: their fields, and what each is, follow anyway."""
+    del app, name, options, signature
+    is_settings = what == "class" and isinstance(obj, type) and issubclass(obj, Checked)
+    return ("", returns) if is_settings else None
 
 
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

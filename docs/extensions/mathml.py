@@ -1,12 +1,23 @@
 """Equations as MathML, made when the site is built: a page needs no script and no network."""
 
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Final
+
 from docutils import nodes
-from docutils.utils.math import MathError, pick_math_environment
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
+
+FONT: Final = Path(
+    str(distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf"))
+)
+"""Browsers set MathML well only in a font that is made for it, which Linux often lacks."""
+
+_LIMITS: Final = re.compile(r"\\(max|min)_")
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,21 +29,21 @@ def setup(app: Sphinx) -> ExtensionMetadata:
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(_mathml(node, as_block=False))
+    translator.body.append(_mathml(node, node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="equation">{_mathml(node, as_block=True)}</div>\n')
+    # What the converter knows of aligned lines, and of limits below a name, has other names there.
+    code = node.astext().replace("{aligned}", "{align*}")
+    code = _LIMITS.sub(r"\\\1\\limits_", code)
+    translator.body.append(f'<div class="equation">{_mathml(node, code, "block")}</div>\n')
     raise nodes.SkipNode
 
 
-def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
-    code = node.astext()
-    if as_block and (environment := pick_math_environment(code)) != "equation*":
-        code = f"\\begin{{{environment}}}{code}\\end{{{environment}}}"
-    try:
-        return tex2mathml(code, as_block=as_block)
-    except MathError as error:
-        _LOG.warning("%s, in the equation %s", error, code, location=node)
-        return code
+def _mathml(node: nodes.Element, code: str, display: str) -> str:
+    mathml = convert(code, display=display).replace("<mo>&#x0005E;</mo>", "<mo>&#x002C6;</mo>")
+    # What it does not know the converter copies.
+    if unknown := re.search(r"\\\w*|<mi>&</mi>", mathml):
+        _LOG.warning("%s is not understood in the equation %s", unknown[0], code, location=node)
+    return mathml

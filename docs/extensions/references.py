@@ -5,6 +5,7 @@ how the documents name functions and tests. Sources that a page leads to become 
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
+from sphinx.util.osutil import relative_uri
 from sphinx.util.typing import ExtensionMetadata
 
 import duopoly
@@ -29,14 +31,18 @@ STRICT: Final = {"equations"}
 PUBLIC: Final = {f"{home_of(name)}.{name}": f"duopoly.{name}" for name in duopoly.__all__}
 """By where they are defined, the public names."""
 
+_LINKED: Final[set[Path]] = set()
+"""Sources that the pages written so far lead to."""
+
 _LOG = logging.getLogger(__name__)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Links while pages are written, then writes the sources that were linked to."""
     app.add_post_transform(LinkNames)
-    app.connect("builder-inited", lambda app: setattr(app, "linked_sources", set()))
+    app.connect("builder-inited", lambda _app: _LINKED.clear())
     app.connect("html-collect-pages", _source_pages)
+    app.connect("missing-reference", _public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": False}
 
 
@@ -56,7 +62,7 @@ class LinkNames(SphinxPostTransform):
         for download in list(self.document.findall(addnodes.download_reference)):
             path = (Path(self.env.srcdir) / download["reftarget"]).resolve()
             if path.suffix == ".py":
-                link = nodes.reference("", "", *download.children, refuri=self._uri(path, ""))
+                link = nodes.reference("", "", *download.children, refuri=self._uri_in(path, ""))
                 download.replace_self(link)
 
     def _link(self, literal: nodes.literal) -> None:
@@ -65,7 +71,7 @@ class LinkNames(SphinxPostTransform):
         if uri is not None:
             link = nodes.reference("", "", refuri=uri)
             literal.replace_self(link)
-            link += literal
+            link += _breakable(literal) if _is_in_table(link) else literal
         elif self.env.docname in STRICT and ("::" in name or _module_of(name)):
             _LOG.warning("%s leads nowhere", name, location=literal)
 
@@ -81,8 +87,7 @@ class LinkNames(SphinxPostTransform):
                 return None
             full = ends[0]
         found = objects[full]
-        uri = self.app.builder.get_relative_uri(self.env.docname, found.docname)
-        return f"{uri}#{found.node_id}"
+        return _uri(self.env.docname, found.docname, found.node_id)
 
     def _uri_of_source(self, name: str) -> str | None:
         """Where the source of a test, or of a function that no API page has, can be read."""
@@ -91,12 +96,42 @@ class LinkNames(SphinxPostTransform):
         defined = defined.rpartition(".")[2]
         if path is None or not path.is_file() or defined not in lines_of(path):
             return None
-        return self._uri(path, defined)
+        return self._uri_in(path, defined)
 
-    def _uri(self, path: Path, name: str) -> str:
-        self.app.linked_sources.add(path)  # pyright: ignore[reportAttributeAccessIssue]
-        uri = self.app.builder.get_relative_uri(self.env.docname, _page(path))
-        return f"{uri}#{name}" if name else uri
+    def _uri_in(self, path: Path, name: str) -> str:
+        _LINKED.add(path)
+        return _uri(self.env.docname, _page(path), name)
+
+
+def _uri(docname: str, page: str, anchor: str) -> str:
+    """The way from one page to a place on another."""
+    uri = relative_uri(f"{docname}.html", f"{page}.html")
+    return f"{uri}#{anchor}" if anchor else uri
+
+
+def _public_name(app: Sphinx, env: Any, node: nodes.Element, shown: nodes.Node) -> Any:
+    """Links what a docstring names as users know it: `Task`, wherever that is defined."""
+    found = env.domains.python_domain.objects.get(f"duopoly.{node.get('reftarget')}")
+    del app
+    if node.get("refdomain") != "py" or found is None:
+        return None
+    uri = _uri(node["refdoc"], found.docname, found.node_id)
+    return nodes.reference("", "", shown, internal=True, refuri=uri)
+
+
+def _breakable(literal: nodes.literal) -> nodes.literal:
+    """The same name, which may be broken where its words end: a column is narrow."""
+    parts = re.split(r"(?<=[/.:])(?=\w)|(?=_)", literal.astext())
+    found = nodes.literal("", "", nodes.Text(parts[0]))
+    for part in parts[1:]:
+        found += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
+    return found
+
+
+def _is_in_table(node: nodes.Node) -> bool:
+    return node.parent is not None and (
+        isinstance(node.parent, nodes.entry) or _is_in_table(node.parent)
+    )
 
 
 def _is_linked(literal: nodes.literal) -> bool:
@@ -136,9 +171,8 @@ def lines_of(path: Path) -> dict[str, int]:
 
 def _source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Pages with the sources that were linked to, a place to jump to at every definition."""
-    sources: set[Path] = app.linked_sources  # pyright: ignore[reportAttributeAccessIssue]
     highlighter = app.builder.highlighter  # pyright: ignore[reportAttributeAccessIssue]
-    for path in sorted(sources):
+    for path in sorted(_LINKED):
         title = path.relative_to(ROOT).as_posix()
         shown = highlighter.highlight_block(path.read_text("utf-8"), "python")
         before, opening, code = shown.partition("<pre>")
