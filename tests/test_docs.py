@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -111,7 +112,7 @@ def build(tmp_path: Path, extension):
     def build(page: str, name: str = "page") -> tuple[str, str]:
         source = tmp_path / f"{name} source"
         source.mkdir()
-        page = page.replace("../../src", str(ROOT / "src"))
+        page = page.replace("../..", os.path.relpath(ROOT, source))
         (source / f"{name}.md").write_text(page, encoding="utf-8")
         said = io.StringIO()
         settings = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.typing import ExtensionMetadata
 
 import duopoly

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from docstrings import home_of
 from docutils import nodes
@@ -49,8 +49,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
 class LinkNames(SphinxPostTransform):
     """Makes links of names in backticks, and of links to Python files."""
 
-    default_priority: ClassVar[int] = 5
-    formats: ClassVar[tuple[str, ...]] = ("html",)
+    default_priority = 5  # before Sphinx resolves its own references
+    formats = ("html",)
 
     def run(self, **_: Any) -> None:
         """Changes one page."""
