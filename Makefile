@@ -44,7 +44,7 @@ bench: $(STAMP) ## time the hot paths against the machine's matrix-product rate
 	$(BIN)/duopoly bench
 
 clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist site jupyter_execute
 	find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Constraints reach pip through the environment so that they also bind the build backend.
