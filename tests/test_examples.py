@@ -8,7 +8,6 @@ import pytest
 from probes import TINY
 
 from duopoly.agent import PAL, Agent
-from duopoly.cli.main import main
 from duopoly.presets import Preset
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -40,30 +39,6 @@ def test_custom_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "DIFFERS" not in told
     assert names["agent"].num_timesteps == 200
     assert np.isfinite(float(told.splitlines()[-1]))
-
-
-def test_dict_robot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """From nothing to an exported policy in sixty lines, and no step outside them."""
-    path = EXAMPLES / "dict_robot.py"
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
-    learn = Agent.learn
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duopoly.agent.preset", lambda *_: Preset(TINY, 1))
-    monkeypatch.setattr(
-        Agent, "learn", lambda agent, steps, **words: learn(agent, steps / 10, **words)
-    )
-    names = runpy.run_path(str(path), run_name="__main__")
-    told = capsys.readouterr().out
-    assert 'constant component obs["desired_goal"][0]: agrees' in told
-    assert "DIFFERS" not in told
-    obs, _ = names["PuckEnv"]().reset(seed=1)
-    action, _ = names["agent"].predict(obs, deterministic=True)
-    main(["export", "puck"])
-    exported = runpy.run_path("puck/export/policy.py")["load"]()
-    flat = np.concatenate([obs["achieved_goal"], obs["desired_goal"], obs["velocity"]])
-    np.testing.assert_allclose(exported(flat), action, atol=1e-5)
 
 
 def test_a_log_of_numpy_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
