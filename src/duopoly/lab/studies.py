@@ -42,6 +42,7 @@ class _Row(NamedTuple):
 
 _ROWS: Final[Mapping[str, _Row]] = {
     "Reacher7DOF/pal": _Row(8_000),
+    "Reacher7DOF/pal-longer-fits": _Row(8_000, LONGER_FITS),
     "Reacher7DOF/pal-15000": _Row(15_000, LONGER_FITS),
     "Reacher7DOF/mal": _Row(15_000),
     "Reacher7DOF/gda": _Row(15_000),
