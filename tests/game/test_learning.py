@@ -133,5 +133,6 @@ def test_every_choice_of_the_model_player_plays() -> None:
     of_collection = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate"}
     elsewhere = {name for name in unknown if name.startswith(("planner/", "leader/"))}
     elsewhere |= SVG.metrics.keys() - NPG.metrics.keys()
+    elsewhere |= {"model/disagreement", "model/disagreement_99"}
     assert unknown <= of_collection | elsewhere | {"time/plan_ms"}
     assert last["model/refused_fits"] == 0

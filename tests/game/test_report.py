@@ -20,10 +20,12 @@ def test_every_round_has_every_metric(schedule: Schedule) -> None:
     last = list(play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
     assert list(last) == list(DESCRIPTIONS)
     unknown = {name for name, value in last.items() if math.isnan(value)}
-    # Known where the policy plans, where rows are held out, or reward and end are learned.
+    # Known where the policy plans, where rows are held out, where reward and end are learned, or on
+    # logged data.
     assert unknown <= {
         *("game/leader_loss", "time/plan_ms", "planner/return_mean", "model/holdout_error"),
         *("model/reward_error", "model/termination_error"),
+        *("model/disagreement", "model/disagreement_99"),
         # Known where an actor learns with critics.
         *(SVG.metrics.keys() - NPG.metrics.keys()),
         # Known where a leader differentiates the best response.

@@ -59,8 +59,8 @@ class Growth(NamedTuple):
 
     @property
     def mib(self) -> list[float]:
-        """Memory that the work itself had at most, beside what the process had before."""
-        return [one.peak_mib - (one.idle_mib or 0.0) for one in self.measured]
+        """Most memory of the work itself, beside what the process had before; at least 1."""
+        return [max(one.peak_mib - (one.idle_mib or 0.0), 1.0) for one in self.measured]
 
     @property
     def exponents(self) -> tuple[float, float]:

@@ -20,6 +20,7 @@ import jax
 
 from duopoly.bench import growth, kernels, whole
 from duopoly.bench.kernels import Prepared, matrix_product
+from duopoly.runs.rundir import peak_rss_mib
 
 PREPARE: Final[Mapping[str, Callable[[], Prepared]]] = {
     "fit": kernels.fit_path,
@@ -87,10 +88,13 @@ def _rate(yardstick: Prepared) -> float:
 
 
 def _peak_mib() -> float:
-    """The most memory that this process, or one it started, had at once."""
-    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    """The most memory that this process, or one it started, had at once.
+
+    Of one that it started it is at least what this one had then.
+    """
     unit = 2**20 if platform.system() == "Darwin" else 2**10
-    return max(resource.getrusage(one).ru_maxrss for one in who) / unit
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    return max(peak_rss_mib(), of_children)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ means the same directory. No JAX here: a directory that cannot be used is refuse
 import dataclasses
 import fcntl
 import os
+import platform
 import re
 import resource
 import time
@@ -156,7 +157,7 @@ class RunDirectory:
             "round": round_,
             "env_steps": env_steps,
             "pid": os.getpid(),
-            "peak_rss_mib": _peak_rss_mib(),
+            "peak_rss_mib": peak_rss_mib(),
             "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "message": message,
         }
@@ -260,9 +261,16 @@ def _rewrite(file: IO[bytes], content: bytes) -> None:
     file.flush()
 
 
-def _peak_rss_mib() -> int:
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kib // 1024
+def peak_rss_mib() -> int:
+    """The most memory that this process has had at once.
+
+    Where the kernel does not tell, it is at least what the process that started it had.
+    """
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 2**10
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def _check_same(run: RunDirectory, recorded: RunConfig, wanted: RunConfig) -> None:
