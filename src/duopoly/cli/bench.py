@@ -89,7 +89,7 @@ def _grow(command: Bench, names: tuple[str, ...], out: Path) -> None:
                 tell(f"{number} of {len(names)}: {name}, {size:,} of up to {sizes[-1]:,}")
                 measured += measure(name, command.runs, size=size)
             found[name] = Growth(sizes, measured)
-    keep(found, out)
+            keep(found, out)  # axis by axis, for all of them take many minutes
     Console().print(as_table(found))
 
 
