@@ -182,6 +182,16 @@ class Band:
                 self._changed.notify_all()
             raise
 
+    def run(self, threads: Sequence[threading.Thread]) -> None:
+        """Starts the threads, which take their seats, conducts, and waits until all have ended."""
+        for thread in threads:
+            thread.start()
+        try:
+            self.conduct()
+        finally:
+            for thread in threads:
+                thread.join()
+
     def _all_wait(self) -> bool:
         is_full = len(self._seats) == self._num_playing
         return is_full and all(seat.is_waiting for seat in self._seats)

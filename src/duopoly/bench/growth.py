@@ -15,6 +15,7 @@ from rich.table import Table
 from duopoly.bench import AXES, kernels, whole
 from duopoly.bench.kernels import Prepared
 from duopoly.bench.measure import Measured
+from duopoly.lab.curves import LOOKS
 from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import atomic
 from duopoly.runs.provenance import versions
@@ -35,11 +36,6 @@ PREPARE: Final[Mapping[str, Callable[[int], Prepared]]] = {
     "round-seeds": whole.seeds_path,
 }
 """What is measured along each of the `AXES`."""
-
-_LOOKS: Final = (
-    *(("#0072b2", "-"), ("#d55e00", "-"), ("#222222", "-"), ("#56b4e9", "-")),
-    *(("#0072b2", "--"), ("#d55e00", "--"), ("#222222", "--"), ("#7a7a7a", ":")),
-)
 
 
 def _of(num_members: int) -> ModelSettings:
@@ -72,7 +68,7 @@ class Growth(NamedTuple):
 
     def _slope(self, values: Sequence[float]) -> float:
         half = len(self.sizes) // 2
-        x, y = np.log(self.sizes[half:]), np.log(np.maximum(values[half:], 1e-9))
+        x, y = np.log(self.sizes[half:]), np.log(values[half:])
         return float(np.polyfit(x, y, 1)[0])
 
 
@@ -140,7 +136,7 @@ def _draw_side(
     style(axes)
     widest = max(one.sizes[-1] / one.sizes[0] for one in found.values())
     axes.plot([1, widest], [1, widest], color="#bbbbbb", lw=4, label="linear", zorder=0)
-    looks = dict(zip(AXES, _LOOKS, strict=True))
+    looks = dict(zip(AXES, LOOKS.values(), strict=False))
     for (name, one), (costs, exponent) in zip(found.items(), values, strict=True):
         colour, dashes = looks[name]
         axes.plot(

@@ -86,12 +86,8 @@ def seeds_path(num_seeds: int) -> Prepared:
             with band.seat(seed):
                 next(games[seed])
 
-        threads = [threading.Thread(target=play_on, args=(seed,)) for seed in range(num_seeds)]
-        for thread in threads:
-            thread.start()
-        band.conduct()
-        for thread in threads:
-            thread.join()
+        seeds = range(num_seeds)
+        band.run([threading.Thread(target=play_on, args=(seed,)) for seed in seeds])
 
     run()  # the first round is another one
     return Prepared(f"a round of {num_seeds} seeds of {SWIFT}, side by side", run)

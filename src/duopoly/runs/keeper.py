@@ -15,7 +15,16 @@ from duopoly.runs import checkpoint, provenance, saved, snapshot, spaces
 from duopoly.runs.atomic import remove_leftovers
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.metrics import ELAPSED, FPS, ROUND, STEPS, Metrics, ProgressTable, read_progress
+from duopoly.runs.metrics import (
+    ELAPSED,
+    FPS,
+    ROUND,
+    STEPS,
+    Metrics,
+    ProgressTable,
+    place,
+    read_progress,
+)
 from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked
 from duopoly.runs.signals import held
 from duopoly.runs.status import RunStatus, told
@@ -66,18 +75,14 @@ def kept(
             followers.log(metrics)
         return metrics
 
-    seen, rows = tracked(config, place(state), run.path), read_progress(run.progress)
+    seen = tracked(config, place(state.env_steps, state.round), run.path)
+    rows = read_progress(run.progress)
     with followed(seen, tracking.trackers, [TensorBoard()], rows) as followers:
         yield keep
         if goes_on(task, config.settings, reached, config.steps):
             followers.end("stopped")
         elif tracking.draw and (curve := tracking.draw(run)):
-            followers.show("curve", curve, place(reached))
-
-
-def place(state: GameState) -> int:
-    """Where trackers put a round: before the first environment step they would all be at zero."""
-    return state.env_steps or state.round
+            followers.show("curve", curve, place(reached.env_steps, reached.round))
 
 
 @contextlib.contextmanager
@@ -129,7 +134,8 @@ def told_of(
         followers.log(metrics)
         return metrics
 
-    with followed(tracked(config, place(state)), tracking.trackers) as followers:
+    seen = tracked(config, place(state.env_steps, state.round))
+    with followed(seen, tracking.trackers) as followers:
         yield keep
         if goes_on(task, config.settings, reached, config.steps):
             followers.end("stopped")

@@ -24,6 +24,11 @@ _MAX_BYTES = 2**30
 """No table of ours comes near this size; a larger one is not read."""
 
 
+def place(env_steps: int, round_: int) -> int:
+    """Where trackers put a round: rounds before the first environment step by their number."""
+    return env_steps or round_
+
+
 class ProgressTable:
     """One row per round under a fixed header; numbers are written so that they read back exactly.
 

@@ -64,13 +64,7 @@ def train_all(
             threading.Thread(target=play, args=(*one, *more), name=f"seed {one[1].seed}")
             for one, *more in zip(runs, states, tracking, strict=True)
         ]
-        for thread in threads:
-            thread.start()
-        try:
-            band.conduct()
-        finally:
-            for thread in threads:
-                thread.join()
+        band.run(threads)
     failed = {seed: e for seed, e in sorted(errors.items()) if not isinstance(e, Stopped)}
     if failed:
         seed, error = next(iter(failed.items()))

@@ -152,6 +152,19 @@ def test_a_picture_joins_a_run_at_its_last_step(begun, tmp_path):
     assert scalars_of(begun.path, ROUND) == [(100, 1.0)]
 
 
+def test_a_picture_of_a_run_without_real_steps_hides_no_round(begun):
+    """Its rounds stand at their numbers, and so does what is shown of the last."""
+    begun.progress.write_text(f"{ROUND},{STEPS}\n1,0\n2,0\n")
+    for path in begun.path.glob(PATTERN):
+        path.unlink()
+    with following(begun.path) as followers:
+        for number in (1, 2):
+            followers.log({ROUND: number, STEPS: 0, "a": float(number)})
+    show(begun, {"a": begun.path / "a.png"})
+    assert scalars_of(begun.path, "a") == [(1, 1.0), (2, 2.0)]
+    assert [event.step for event in read(begun.path).Images("a")] == [2]
+
+
 def test_what_cannot_be_shown_is_one_line(begun, capsys, monkeypatch):
     with locked(begun):
         show(begun, {"a": begun.path / "a.png"})

@@ -70,7 +70,7 @@ def _picture(group: Group, record: Record, path: Path, meaning: str, budget: Bud
     source = budget.embed(path, "image/png", content)
     if source is None:
         return Html()
-    who = f"{group.label}, seed {record.config.seed}"
+    who = group.name_of(record)
     caption = tag("figcaption", tag("strong", who), ". ", meaning)
     return tag("figure", tag("img", src=source, alt=meaning), caption)
 
@@ -91,7 +91,7 @@ def films(groups: Sequence[Group], budget: Budget) -> Html:
             if content[4:8] != _MP4:
                 raise DamageError(f"{path} is no MP4 film: move it away")
             if source := budget.embed(path, "video/mp4", content):
-                who = f"{group.label}, seed {record.config.seed}"
+                who = group.name_of(record)
                 film = tag(
                     "video", src=source, controls=True, loop=True, muted=True, preload="auto"
                 )

@@ -88,7 +88,7 @@ def _ranked(value: float) -> tuple[bool, float]:
 
 
 _COLUMNS: Final[Mapping[str, Callable[[Group, Record], str]]] = {
-    "run": lambda group, record: f"{group.label}, seed {record.config.seed}",
+    "run": Group.name_of,
     "state": _state,
     "rounds": lambda _, record: f"{len(record.rows):,}",
     "environment steps": _steps,

@@ -58,13 +58,17 @@ class Group(NamedTuple):
     variant: str = ""
     """The settings that set it apart from others of its algorithm, where the label is short."""
 
+    def name_of(self, record: Record) -> str:
+        """What one of its runs is called."""
+        return f"{self.label}, seed {record.config.seed}"
+
 
 def findings(groups: Sequence[Group]) -> list[Finding]:
     """All that stands out, what weighs most first; nothing: then nothing does."""
     found = [*_of_ends(groups)]
     for rule in RULES:
         seen = tuple(
-            Seen(_name(group, record), said)
+            Seen(group.name_of(record), said)
             for group in groups
             for record in group.records
             if (said := rule.speak(record))
@@ -123,10 +127,6 @@ def _range(counts: Sequence[int]) -> str:
     return f"{high:,}" if low >= ENOUGH * high else f"{low:,} to {high:,}"
 
 
-def _name(group: Group, record: Record) -> str:
-    return f"{group.label}, seed {record.config.seed}"
-
-
 def _of_ends(groups: Sequence[Group]) -> Iterator[Finding]:
     """Runs that did not come to their end."""
     ends: dict[str, list[Seen]] = {"failed": [], "stopped": [], "running": [], "dead": []}
@@ -138,7 +138,7 @@ def _of_ends(groups: Sequence[Group]) -> Iterator[Finding]:
             is_dead = status.state == "running" and not record.is_worked_on
             message = f": {status.message}" if status.message else ""
             at = f"after {record.env_steps:,} of {record.config.steps:,} steps{message}"
-            ends["dead" if is_dead else status.state].append(Seen(_name(group, record), at))
+            ends["dead" if is_dead else status.state].append(Seen(group.name_of(record), at))
     for (headline, weight, remedy), seen in zip(_ENDS, ends.values(), strict=True):
         if seen:
             yield Finding(headline, weight, tuple(seen), remedy)
@@ -219,7 +219,7 @@ def _of_evaluations(groups: Sequence[Group]) -> Iterator[Finding]:
     never, old = [], []
     for group in groups:
         for record in group.records:
-            who, found = _name(group, record), record.evaluation
+            who, found = group.name_of(record), record.evaluation
             if record.is_worked_on:
                 continue
             if found is None:
@@ -249,7 +249,7 @@ def _of_diagnoses(groups: Sequence[Group]) -> Iterator[Finding]:
     """What ``duopoly diagnose`` found of the model and of the values."""
     for headline, look, remedy in _DIAGNOSES:
         seen = tuple(
-            Seen(_name(group, record), said)
+            Seen(group.name_of(record), said)
             for group in groups
             for record in group.records
             if record.diagnosed and (said := look(record.diagnosed))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, final
 
 from duopoly.runs.errors import UsageError, tell
-from duopoly.runs.metrics import ROUND, STEPS, Metrics
+from duopoly.runs.metrics import ROUND, STEPS, Metrics, place
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.signals import Stopped
 from duopoly.runs.trackers import record
@@ -105,9 +105,8 @@ class Followers:
         if entry and number <= entry.rounds:
             return
         known = {tag: float(value) for tag, value in metrics.items() if not math.isnan(value)}
-        # Rounds before the first environment step are told apart by their number.
-        place = int(metrics[STEPS]) or number
-        told = self._guarded(name, lambda tracker: tracker.log(known, place))
+        where = place(int(metrics[STEPS]), number)
+        told = self._guarded(name, lambda tracker: tracker.log(known, where))
         if told and entry:
             self._keep(name, entry._replace(rounds=number))
 

@@ -7,7 +7,7 @@ from typing import Final, get_args
 
 from duopoly.runs import atomic
 from duopoly.runs.errors import DamageError, UsageError, tell
-from duopoly.runs.metrics import STEPS, read_progress
+from duopoly.runs.metrics import ROUND, STEPS, place, read_progress
 from duopoly.runs.rundir import RunDirectory, locked
 from duopoly.runs.trackers import catalogue, record, tensorboard
 from duopoly.runs.trackers.follow import FILM, followed
@@ -24,11 +24,12 @@ def show(run: RunDirectory, files: Mapping[str, Path]) -> None:
     """
     shown = {name: file for name, file in files.items() if _is_shown(file)}
     try:
-        steps = [row.get(STEPS, math.nan) for row in read_progress(run.progress)]
-        if shown and steps and math.isfinite(steps[-1]):
+        last = [{}, *read_progress(run.progress)][-1]
+        steps, number = (last.get(tag, math.nan) for tag in (STEPS, ROUND))
+        if shown and math.isfinite(steps) and math.isfinite(number):
             with locked(run):
                 for tracker in _trackers(run):
-                    _show(run, tracker, shown, int(steps[-1]))
+                    _show(run, tracker, shown, place(int(steps), int(number)))
     except UsageError as error:
         tell(f"duopoly: {', '.join(shown)}: not shown with the metrics: {error}")
 
