@@ -22,6 +22,7 @@ HUGE = 2**31 - 1
         (PAL, "npg", "policy.value.hidden", (10**6, 10**6)),
         (PAL, "npg", "imagination.horizon", HUGE),
         (PAL, "npg", "imagination.start_rounds", HUGE),
+        (PAL, "npg", "imagination.num_starts", HUGE),
         (PAL, "npg", "policy.fisher_samples", HUGE),
         (MAL, "npg", "model.capacity", HUGE),
         (PAL, "svg", "policy.actor_critic.hidden", (10**6, 10**6)),

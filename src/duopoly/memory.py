@@ -85,6 +85,7 @@ def rounds_need(settings: Settings, schedule: Schedule) -> dict[str, int]:
         )
         + (imagined.start_rounds - 1) * collection.steps_per_round,
     }
+    sizes["imagination.num_starts"] = _STEP * imagined.num_starts
     if schedule.memory is Memory.WINDOW:
         sizes["model.window"] = _STEP * model.window
     if keeps_all:

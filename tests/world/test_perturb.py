@@ -29,7 +29,7 @@ from duopoly.world.perturb import (
 )
 from duopoly.world.task import TaskError
 from duopoly.world.tasks import get_task
-from duopoly.world.tasks.reacher7dof import MODEL_FILE, TARGET
+from duopoly.world.tasks.reacher7dof import MODEL_FILE, PERTURBED, TARGET
 
 KNOWN = ("forearm", "goal")
 
@@ -222,6 +222,24 @@ def test_a_longer_forearm_is_longer_and_heavier() -> None:
     assert differing == {"forearm"}
 
 
+def test_a_payload_is_in_the_hand_alone() -> None:
+    loaded, usual = (make_reacher(**kind).unwrapped.model for kind in ({"payload": 5.0}, {}))  # pyright: ignore
+    heavier = loaded.body_mass - usual.body_mass
+    assert loaded.body("wrist_roll").mass[0] - usual.body("wrist_roll").mass[0] == pytest.approx(5)
+    assert np.count_nonzero(heavier) == 1
+    np.testing.assert_array_equal(loaded.body_pos, usual.body_pos)
+
+
+def test_a_reversed_elbow_turns_the_other_way_and_the_start_does_not_show_it() -> None:
+    action = np.eye(7)[3]
+    usual, reversed_ = make_reacher(), make_reacher(elbow_gear=-10.0)
+    starts = [env.reset(seed=3)[0] for env in (usual, reversed_)]
+    np.testing.assert_array_equal(*starts)
+    there = [env.step(sign * action)[0] for env, sign in ((usual, -1.0), (reversed_, 1.0))]
+    np.testing.assert_allclose(*there, atol=1e-12)
+    assert there[0][3] < 0.0
+
+
 def test_the_usual_forearm_is_that_of_the_file() -> None:
     model = mujoco.MjModel.from_xml_path(str(MODEL_FILE))
     spec = mujoco.MjSpec.from_file(str(MODEL_FILE)).compile()
@@ -240,7 +258,7 @@ def test_targets_come_from_the_box() -> None:
     np.testing.assert_allclose(targets.mean(axis=0), (low + high) / 2, atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["forearm", "goal"])
+@pytest.mark.parametrize("name", PERTURBED)
 def test_known_functions_hold_in_the_changed_world(name: str) -> None:
     task = task_after(get_task("Reacher7DOF"), (Change(name, 1),), 1)
     reward_error, num_mismatches = disagreement(task, play_rhythm(task, Rhythm(7), 1_000))
@@ -255,6 +273,8 @@ def test_known_functions_hold_in_the_changed_world(name: str) -> None:
         ({"forearm": 0.0}, r"forearm = 0.0, must be a number in \[0.1, 1\]"),
         ({"forearm": math.nan}, "forearm = nan"),
         ({"forearm": 10**400}, "forearm = 1000"),
+        ({"elbow_gear": 101.0}, r"elbow_gear = 101.0, must be a number in \[-100, 100\] \(N·m\)"),
+        ({"payload": -1.0}, r"payload = -1.0, must be a number in \[0, 100\] \(kg\)"),
         ({"target_box": [[0, 0, 0]]}, "target_box = .* must be a lowest and a highest corner"),
         ({"target_box": [[0, 0, 1], [1, 1, 0]]}, "target_box"),
         ({"target_box": [[0, 0, 0], [1, 1, math.inf]]}, "target_box"),

@@ -1,7 +1,6 @@
 """Views of the game's state: the data, the starts of imagination, and the learned world."""
 
 import functools
-from typing import Final
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +11,6 @@ from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import Starts
 from duopoly.policy.player import Opponent
 from duopoly.types import Transitions
-
-MAX_STARTS: Final = 1_000
-"""Most recent episodes whose first observations imagination starts from."""
 
 
 def fresh_data(game: Game, state: GameState) -> Transitions:
@@ -49,10 +45,11 @@ def opponent_of(game: Game, players: Players, state: GameState) -> Opponent:
 
 def start_states(game: Game, state: GameState) -> Starts:
     """Returns where imagination may start."""
-    initial = state.buffer.starts[-MAX_STARTS:]
-    padded = np.zeros((MAX_STARTS, initial.shape[1]), np.float32)
+    imagination = game.settings.imagination
+    initial = state.buffer.starts[-imagination.num_starts :]
+    padded = np.zeros((imagination.num_starts, initial.shape[1]), np.float32)
     padded[: len(initial)] = initial
-    recent = latest_collections(game, state, game.settings.imagination.start_rounds)
+    recent = latest_collections(game, state, imagination.start_rounds)
     return Starts(jnp.asarray(padded), jnp.asarray(len(initial)), recent)
 
 

@@ -53,6 +53,8 @@ class ImaginationSettings(Checked):
     """Share of rollouts that start at any recent observation instead of an episode's first."""
     start_rounds: int = at_least(1, 1)
     """Latest collections from which those observations are drawn: 1 is µ of the last policy."""
+    num_starts: int = at_least(1, 1_000)
+    """Most recent episodes whose first observations rollouts start from; fewer forget old goals."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,6 +89,9 @@ LISTED: Final = (
         perturbations={
             "forearm": "the forearm grows from 0.321 to 0.421 m (paper, Fig. 4: after 10000 steps)",
             "goal": "targets move to the other side of the arm (paper, Fig. 4: after 8000 steps)",
+            "elbow": "the elbow's motor turns the other way, which the observation does not show",
+            "payload": "the hand carries 5 kg, which the observation does not show",
+            "elbow-goal": "both at once: the elbow's motor and the targets",
         },
         environment="reacher7dof:Reacher7DOFEnv",
     ),

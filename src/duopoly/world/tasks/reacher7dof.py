@@ -36,7 +36,13 @@ TARGET_BOX = ((-0.3, -0.2, -0.25), (0.3, 0.2, 0.25))
 """Lowest and highest corner of the box in which targets are drawn, in m."""
 FOREARM = 0.321
 """From the elbow's axis to the wrist's, in m."""
+ELBOW_GEAR = 10.0
+"""Torque of the elbow's motor per unit of action, in N·m."""
 LONG_FOREARM = 0.421
+REVERSED_ELBOW = -10.0
+"""The elbow's motor turns the other way; in N·m per unit of action."""
+PAYLOAD = 5.0
+"""In the hand, in kg."""
 FAR_BOX = ((-0.1, -1.3, -0.25), (0.5, -0.9, 0.25))
 """Targets on the other side of the arm, all within its reach with either forearm; in m."""
 SUCCESS_DISTANCE = 0.05
@@ -57,7 +63,9 @@ class Reacher7DOFEnv(MujocoEnv):
 
     ``forearm`` is the distance from the elbow's axis to the wrist's (0.1 to 1 m): the link grows
     with it and becomes heavier. ``target_box`` holds the lowest and the highest corner of the box
-    in which targets are drawn (m, within ±10).
+    in which targets are drawn (m, within ±10). ``elbow_gear`` is the torque of the elbow's motor
+    per unit of action (-100 to 100 N·m), and ``payload`` a mass in the hand (0 to 100 kg): the
+    observation shows neither.
     """
 
     metadata = render_metadata(DT)
@@ -67,9 +75,13 @@ class Reacher7DOFEnv(MujocoEnv):
         render_mode: str | None = None,
         forearm: float = FOREARM,
         target_box: Any = TARGET_BOX,
+        elbow_gear: float = ELBOW_GEAR,
+        payload: float = 0.0,
         **render_options: Any,
     ) -> None:
-        self._forearm = _read_forearm(forearm)
+        self._forearm = _read_number("forearm", forearm, 0.1, 1.0, "m")
+        self._elbow_gear = _read_number("elbow_gear", elbow_gear, -100.0, 100.0, "N·m")
+        self._payload = _read_number("payload", payload, 0.0, 100.0, "kg")
         self._target_box = _read_box(target_box)
         space = gym.spaces.Box(-10.0, 10.0, shape=(20,), dtype=np.float64)
         super().__init__(
@@ -114,13 +126,15 @@ class Reacher7DOFEnv(MujocoEnv):
         return obs, -sum_of_errors - 5.0 * distance, False, False, {"distance": distance}
 
     def _initialize_simulation(self) -> tuple[Any, Any]:
-        """Gymnasium's own, with the forearm as long as it was asked for."""
-        if self._forearm == FOREARM:
+        """Gymnasium's own, with the arm as it was asked for."""
+        if (self._forearm, self._elbow_gear, self._payload) == (FOREARM, ELBOW_GEAR, 0.0):
             return super()._initialize_simulation()
         spec = mujoco.MjSpec.from_file(self.fullpath)
         longer = self._forearm - FOREARM
         spec.body("wrist_flex").pos[0] += longer
         spec.geom("forearm").fromto[3] += longer
+        spec.actuator("elbow_flex").gear[0] = self._elbow_gear
+        _fill(spec.geom("hand"), self._payload)
         model = spec.compile()
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, self.width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, self.height)
@@ -138,11 +152,20 @@ def _errors(obs: np.ndarray) -> tuple[float, float]:
     return abs(x) + abs(y) + abs(z), math.sqrt(x * x + y * y + z * z)
 
 
-def _read_forearm(forearm: Any) -> float:
-    length_in_m = as_number(forearm)
-    if not 0.1 <= length_in_m <= 1.0:
-        raise TaskError(f"Reacher7DOF: forearm = {forearm!r}, must be a number in [0.1, 1] (m)")
-    return length_in_m
+def _fill(hand: Any, payload: float) -> None:
+    """Makes the hand, a sphere, as much heavier as a payload inside it."""
+    volume = 4.0 / 3.0 * math.pi * hand.size[0] ** 3
+    hand.density += payload / volume
+
+
+def _read_number(name: str, given: Any, lowest: float, highest: float, unit: str) -> float:
+    number = as_number(given)
+    if not lowest <= number <= highest:
+        raise TaskError(
+            f"Reacher7DOF: {name} = {given!r}, must be a number in [{lowest:g}, {highest:g}] "
+            f"({unit})"
+        )
+    return number
 
 
 def _read_box(target_box: Any) -> np.ndarray:
@@ -186,8 +209,11 @@ def reached(episode: Episode) -> bool:
 PERTURBED: Final[Mapping[str, Mapping[str, Any]]] = {
     "forearm": {"forearm": LONG_FOREARM},
     "goal": {"target_box": FAR_BOX},
+    "elbow": {"elbow_gear": REVERSED_ELBOW},
+    "payload": {"payload": PAYLOAD},
+    "elbow-goal": {"elbow_gear": REVERSED_ELBOW, "target_box": FAR_BOX},
 }
-"""Options of the worlds of Fig. 4; the paper gives no sizes, these are ours."""
+"""Options of the worlds of Fig. 4, whose sizes the paper does not give, and of others beside."""
 
 
 def reacher_task(row: TaskRow) -> Task:
