@@ -18,6 +18,7 @@ from duopoly.world import registration as _registration  # noqa: F401
 
 if TYPE_CHECKING:
     from duopoly.agent import (
+        AUTO,
         BR,
         DHMBPO,
         GDA,
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "duopoly.agent": (
-        *("PAL", "MAL", "GDA", "BR", "PETS", "METRPO", "SLBO", "SVG", "DHMBPO", "MBPO", "SAC"),
+        *("PAL", "MAL", "GDA", "BR", "AUTO"),
+        *("PETS", "METRPO", "SLBO", "SVG", "DHMBPO", "MBPO", "SAC"),
         *("Agent", "Algorithm"),
     ),
     "duopoly.game.play": ("Round", "play"),
@@ -76,6 +78,7 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "MAL",
     "GDA",
     "BR",
+    "AUTO",
     "PETS",
     "METRPO",
     "SLBO",

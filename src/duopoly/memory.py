@@ -77,7 +77,8 @@ def rounds_need(settings: Settings, schedule: Schedule) -> dict[str, int]:
     model, policy, imagined = settings.model, settings.policy, settings.imagination
     collection, critic, planner = settings.collection, policy.actor_critic, policy.planner
     row = PLAYERS[policy.improver]
-    keeps_all = schedule.memory is Memory.EVERYTHING or (row.has_parameters and not row.can_lead)
+    keeps_all = schedule.memory is Memory.EVERYTHING or schedule.has_referee
+    keeps_all |= row.has_parameters and not row.can_lead
     sizes = {
         "model.batch_size": model.num_members * model.batch_size * sum(model.hidden),
         "collection.initial_steps, or imagination.start_rounds × collection.steps_per_round": max(

@@ -12,7 +12,7 @@ from duopoly.policy.catalogue import PLAYERS
 from duopoly.settings import Degree, Settings, SettingsError
 
 AlgorithmName = Literal[
-    "pal", "mal", "gda", "br", "pets", "metrpo", "slbo", "svg", "dhmbpo", "mbpo", "sac"
+    "pal", "mal", "gda", "br", "auto", "pets", "metrpo", "slbo", "svg", "dhmbpo", "mbpo", "sac"
 ]
 
 
@@ -60,6 +60,9 @@ class Schedule:
     model_effort: Degree
     memory: Memory
     leader: Leader
+    has_referee: bool = False
+    """Whether a referee (game/referee.py) tells each round what drifts: who moves how far then,
+    and on which data."""
 
     def __post_init__(self) -> None:
         moves = sorted(move.value for stage in self.stages for move in stage)
@@ -110,6 +113,9 @@ MAL: Final = Schedule(
     leader=Leader.MODEL,
 )
 
+# PAL while nothing drifts, or the dynamics do; MAL's best responses of the policy while goals do
+AUTO: Final = dataclasses.replace(PAL, name="auto", leader=Leader.NOBODY, has_referee=True)
+
 # Earlier methods as the same game; docs/prior_work.md says how near each comes to its original.
 
 # Probabilistic ensembles with trajectory sampling (Chua et al., 2018): MAL, with a planner
@@ -145,7 +151,7 @@ MBPO: Final = dataclasses.replace(METRPO, name="mbpo")
 SAC: Final = dataclasses.replace(METRPO, name="sac")
 
 SCHEDULES: Final[Mapping[str, Schedule]] = {
-    s.name: s for s in (GDA, BR, PAL, MAL, PETS, METRPO, SLBO, SVG, DHMBPO, MBPO, SAC)
+    s.name: s for s in (GDA, BR, PAL, MAL, AUTO, PETS, METRPO, SLBO, SVG, DHMBPO, MBPO, SAC)
 }
 
 
@@ -156,6 +162,7 @@ def check_players(schedule: Schedule, settings: Settings) -> None:
         SettingsError: a planner cannot move as the schedule asks, a leader's gradient is asked for
             where there is none, or an actor-critic for what imagination does not give.
     """
+    _check_referee(schedule, settings)
     _check_planner(schedule, settings)
     _check_leader(schedule, settings)
     _check_actor_critic(settings)
@@ -171,6 +178,15 @@ def check_offline(settings: Settings) -> None:
         raise SettingsError(
             f"leader.gradient = {gradient!r}: takes the density of the policy's own real actions, "
             f"and on logged data alone there are none; keep 'first_order', or make real steps too"
+        )
+
+
+def _check_referee(schedule: Schedule, settings: Settings) -> None:
+    """Refuses a referee without a second opinion."""
+    if schedule.has_referee and settings.model.num_members == 1:
+        raise SettingsError(
+            f"model.num_members = 1: in {schedule.name} the members' disagreement tells new states "
+            f"from new dynamics; use at least 2"
         )
 
 
@@ -201,7 +217,9 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
     gradient = settings.leader.gradient
     if gradient == "first_order":
         return
-    if schedule.leader is Leader.NOBODY:
+    if schedule.has_referee:
+        reason = "who leads is decided round by round; keep 'first_order', or play pal or mal"
+    elif schedule.leader is Leader.NOBODY:
         reason = (
             f"nobody leads in {schedule.name}, where each player responds to the other's last "
             f"move; keep 'first_order', or play pal or mal"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from probes import POINT, TINY
 
+from duopoly.game import drift
 from duopoly.game.metrics import DESCRIPTIONS, document
 from duopoly.game.play import play
 from duopoly.policy.actor_critic.player import SVG
@@ -20,12 +21,14 @@ def test_every_round_has_every_metric(schedule: Schedule) -> None:
     last = list(play(POINT, TINY, schedule, 0, num_env_steps=260))[-1].metrics
     assert list(last) == list(DESCRIPTIONS)
     unknown = {name for name, value in last.items() if math.isnan(value)}
+    refereed = () if schedule.has_referee else drift.METRICS
     # Known where the policy plans, where rows are held out, where reward and end are learned, or on
     # logged data.
     assert unknown <= {
         *("game/leader_loss", "time/plan_ms", "planner/return_mean", "model/holdout_error"),
         *("model/reward_error", "model/termination_error"),
         *("model/disagreement", "model/disagreement_99"),
+        *refereed,
         # Known where an actor learns with critics.
         *(SVG.metrics.keys() - NPG.metrics.keys()),
         # Known where a leader differentiates the best response.

@@ -117,7 +117,9 @@ def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
     old, new = rounds[0].state, rounds[1].state
     memories = {
         Memory.FRESH: fresh_data(Game(POINT, TINY, SEED), new),
-        Memory.WINDOW: new.buffer.latest(TINY.model.window),
+        Memory.WINDOW: new.buffer.latest(
+            TINY.model.capacity if schedule.has_referee else TINY.model.window, TINY.model.window
+        ),
         Memory.EVERYTHING: new.buffer.latest(TINY.model.capacity),
     }
     for memory, data in memories.items():

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from duopoly.game import observe, report
+from duopoly.game import drift, observe, report
 from duopoly.policy.catalogue import PLAYERS
 from duopoly.policy.player import OBJECTIVE
 from duopoly.schedule import Move
@@ -43,7 +43,7 @@ def _gather() -> dict[str, str]:
     for one in (
         *(report.COLLECTION, seconds, report.EVALUATION, report.FIT, report.LEARNED_OUTPUTS),
         *(row.load().metrics for row in PLAYERS.values()),
-        *(observe.METRICS, OBJECTIVE, report.LEADER),
+        *(observe.METRICS, OBJECTIVE, drift.METRICS, report.LEADER),
     ):
         for name, meaning in one.items():
             assert found.setdefault(name, meaning) == meaning, f"{name} has two meanings"

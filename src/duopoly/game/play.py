@@ -13,6 +13,7 @@ from typing import Final
 
 import jax
 
+from duopoly.game.drift import rule, ruled
 from duopoly.game.metrics import unknown_metrics
 from duopoly.game.moves import collect, fit, improve, is_settled
 from duopoly.game.observe import (
@@ -31,10 +32,10 @@ from duopoly.game.state import (
     key_of,
     start,
 )
-from duopoly.game.views import fresh_data
-from duopoly.schedule import Memory, Move, Schedule, check_offline, check_players
+from duopoly.game.views import remembered
+from duopoly.schedule import Move, Schedule, check_offline, check_players
 from duopoly.settings import Settings
-from duopoly.types import Metrics, Transitions
+from duopoly.types import Metrics
 from duopoly.world.changing import World
 from duopoly.world.perturb import Change
 from duopoly.world.task import Task
@@ -133,6 +134,9 @@ def play_round(
             metrics |= seen | {f"time/{move.value}_s": time.perf_counter() - begin}
             if move is Move.COLLECT:
                 metrics |= measure_model_error(key_error, game, before, state)
+                if schedule.has_referee:
+                    state, found = rule(game, before, state)
+                    schedule, metrics = ruled(schedule, state), metrics | found
             elif move is Move.FIT and offline:
                 metrics |= measure_disagreement(game, state)
     on_phase("evaluating")
@@ -143,15 +147,3 @@ def play_round(
         "world/num_changes": world.num_changes(state.env_steps),
     }
     return dataclasses.replace(state, round=state.round + 1), metrics
-
-
-def remembered(memory: Memory, game: Game, state: GameState) -> Transitions:
-    """Returns the data the model player fits, padded to a length that never changes."""
-    model = game.settings.model
-    match memory:
-        case Memory.FRESH:
-            return fresh_data(game, state)
-        case Memory.WINDOW:
-            return state.buffer.latest(model.window)
-        case Memory.EVERYTHING:
-            return state.buffer.latest(model.capacity)

@@ -9,6 +9,7 @@ import jax
 from jaxtyping import Array, Key
 
 from duopoly.game.known import learned_outputs
+from duopoly.game.referee import Referee
 from duopoly.memory import check_needs, players_need
 from duopoly.model.fit import ModelState, init_model
 from duopoly.policy.catalogue import PLAYERS
@@ -42,6 +43,7 @@ class Purpose(enum.IntEnum):
     ROUND = 1
     LEADER = 2
     OBJECTIVE = 3
+    REFEREE = 4
 
 
 def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
@@ -69,6 +71,8 @@ class GameState:
     buffer: Buffer
     log: LogRecord | None = None
     """Of the transitions that the buffer began with, from elsewhere; None: it began empty."""
+    referee: Referee | None = None
+    """What tells drift, where the schedule has a referee and it has judged a round."""
 
 
 @dataclasses.dataclass(frozen=True)

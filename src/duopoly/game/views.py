@@ -10,6 +10,7 @@ from duopoly.game.state import Game, GameState, Players
 from duopoly.model.dynamics import LearnedWorld, RobustWorld, robust_world
 from duopoly.model.imagine import Starts
 from duopoly.policy.player import Opponent
+from duopoly.schedule import Memory
 from duopoly.types import Transitions
 
 
@@ -33,8 +34,26 @@ def recent_data(game: Game, state: GameState) -> Transitions:
 
 
 def all_data(game: Game, state: GameState) -> Transitions:
-    """Returns all transitions that are kept."""
-    return state.buffer.latest(game.settings.model.capacity)
+    """Returns all transitions that are kept, and hold in the world of now as far as is known."""
+    return state.buffer.latest(game.settings.model.capacity, _num_consistent(state))
+
+
+def remembered(memory: Memory, game: Game, state: GameState) -> Transitions:
+    """Returns the data the model player fits, padded to a length that never changes."""
+    model = game.settings.model
+    match memory:
+        case Memory.FRESH:
+            return fresh_data(game, state)
+        case Memory.WINDOW if state.referee is None:
+            return state.buffer.latest(model.window)
+        case Memory.WINDOW:  # as long as all of it, which a referee may ask for in any round
+            return state.buffer.latest(model.capacity, min(model.window, _num_consistent(state)))
+        case Memory.EVERYTHING:
+            return all_data(game, state)
+
+
+def _num_consistent(state: GameState) -> int:
+    return len(state.buffer) if state.referee is None else state.referee.num_consistent
 
 
 def opponent_of(game: Game, players: Players, state: GameState) -> Opponent:
@@ -46,7 +65,10 @@ def opponent_of(game: Game, players: Players, state: GameState) -> Opponent:
 def start_states(game: Game, state: GameState) -> Starts:
     """Returns where imagination may start."""
     imagination = game.settings.imagination
-    initial = state.buffer.starts[-imagination.num_starts :]
+    num_starts = imagination.num_starts
+    if state.referee is not None:
+        num_starts = min(num_starts, state.referee.num_starts)
+    initial = state.buffer.starts[-num_starts:]
     padded = np.zeros((imagination.num_starts, initial.shape[1]), np.float32)
     padded[: len(initial)] = initial
     recent = latest_collections(game, state, imagination.start_rounds)

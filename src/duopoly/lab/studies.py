@@ -16,7 +16,7 @@ PESSIMISTIC = {"robustness.disagreement_bonus": -1.0}
 FROM_DATA = {"imagination.start_from_data": 0.5}
 LONGER_FITS = {"model.epochs.convergence": 40}
 """Those of the preset when these studies were played."""
-FORGETTING = LONGER_FITS | {"model.window": 5_000}
+FORGETTING = {"model.window": 5_000}
 SVG = {"policy.improver": "svg"}
 SVG_FREE = SVG | {
     "policy.actor_critic.proximal": 0.0,
@@ -31,7 +31,14 @@ SVG_HELD = SVG_FREE | {
     "policy.actor_critic.initial_share": 0.0,
     "robustness.disagreement_bonus": 0.0,
 }
-LONGER_ARM, OTHER_GOALS = ("forearm@10000",), ("goal@8000",)
+WORLDS: Final = {
+    "still": (14_000, ()),
+    "forearm": (16_000, ("forearm@10000",)),
+    "goal": (14_000, ("goal@8000",)),
+    "elbow": (14_000, ("elbow@8000",)),
+    "elbow-goal": (14_000, ("elbow-goal@8000",)),
+}
+"""Worlds of the arm, four that change and one that does not: steps played, what changes when."""
 
 
 class _Row(NamedTuple):
@@ -50,11 +57,16 @@ _ROWS: Final[Mapping[str, _Row]] = {
     "Reacher7DOF/pets": _Row(8_000),
     "Reacher7DOF/pal-implicit": _Row(8_000, LONGER_FITS | IMPLICIT),
     "Reacher7DOF/pal-unrolled": _Row(8_000, LONGER_FITS | UNROLLED),
-    "Reacher7DOF/pal-forearm": _Row(20_000, LONGER_FITS, LONGER_ARM),
-    "Reacher7DOF/pal-forearm-forgetting": _Row(20_000, FORGETTING, LONGER_ARM),
-    "Reacher7DOF/mal-forearm": _Row(20_000, perturb=LONGER_ARM),
-    "Reacher7DOF/pal-goal": _Row(16_000, LONGER_FITS, OTHER_GOALS),
-    "Reacher7DOF/mal-goal": _Row(16_000, perturb=OTHER_GOALS),
+    **{
+        f"Reacher7DOF/{algorithm}-{world}": _Row(steps, perturb=changes)
+        for algorithm in ("pal", "mal", "auto")
+        for world, (steps, changes) in WORLDS.items()
+    },
+    **{
+        f"Reacher7DOF/pal-{world}-forgetting": _Row(steps, FORGETTING, changes)
+        for world, (steps, changes) in WORLDS.items()
+        if world in ("forearm", "elbow")
+    },
     "Hopper-v5/pal": _Row(50_000),
     "Hopper-v5/pal-remembering": _Row(50_000, REMEMBERING),
     "Hopper-v5/mal": _Row(100_000),

@@ -39,6 +39,10 @@ BOOTSTRAP: Final = 2**32 - 1
 """Folded into a member's key for its resample: no split counts that high."""
 
 
+TINY: Final = 1e-12
+"""Smallest error and variance that count, in variances of the data's changes."""
+
+
 class ModelState(eqx.Module):
     """What the model player carries from round to round."""
 
@@ -169,6 +173,20 @@ def prediction_error(ensemble: Ensemble, data: Transitions) -> Float[Array, " E"
 def disagreement_on(ensemble: Ensemble, data: Transitions) -> Float[Array, " N"]:
     """Returns `disagreement` of the members on each row, padding included."""
     return disagreement(ensemble, data.obs[None], data.action[None])[0]
+
+
+@kernel()
+def surprise_on(ensemble: Ensemble, data: Transitions) -> Float[Array, " N"]:
+    """Returns log(e / v) of each row: the squared error of the members' mean over their variance.
+
+    Both are averaged over the learned components, in units of the variance of the data's changes;
+    both grow where the members have seen nothing like it, e alone where the world has changed.
+    """
+    x, y = inputs_and_targets(ensemble, data)
+    means = jax.vmap(lambda one: gaussian(jax.vmap(one)(x), ensemble.bounds).mean)(ensemble.members)
+    error = jnp.mean((jnp.mean(means, axis=0) - y) ** 2, axis=-1)
+    variance = jnp.mean(jnp.var(means, axis=0), axis=-1)
+    return jnp.log(jnp.maximum(error, TINY)) - jnp.log(jnp.maximum(variance, TINY))
 
 
 def measure(ensemble: Ensemble, data: Transitions, clip_sigmas: float) -> Ensemble:

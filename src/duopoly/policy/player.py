@@ -83,6 +83,8 @@ class PolicyPlayer(NamedTuple):
     adapt: Callable[[State, Transitions, bool], State]
     """Normalises its inputs by the data; ``True`` with the first data of all, else it stays the
     same function."""
+    explore: Callable[[State, Settings], State]
+    """Lets it explore as widely as it did at the start of the game, where it does so less."""
     improve: Callable[[Key[Array, ""], State, Opponent, int, Settings], tuple[State, Any]]
     """Takes so many steps against the opponent; returns what was observed beside the new state.
 

@@ -70,12 +70,14 @@ IN_SCHEDULES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """What differs from `ACTOR_CRITIC` in the paper's schedules, by task."""
 
+# The policy is conservative: it stays near to the round's first, and settles as data come in.
+_CONSERVATIVE: Final = {
+    "policy.actor_critic.proximal": 1.0,
+    "policy.actor_critic.halving_updates": 40_000,
+}
 SCHEDULED: Final[Mapping[str, Mapping[str, Any]]] = {
-    # The policy is conservative: it stays near to the round's first, and settles as data come in.
-    "pal": {
-        "policy.actor_critic.proximal": 1.0,
-        "policy.actor_critic.halving_updates": 40_000,
-    },
+    "pal": _CONSERVATIVE,
+    "auto": {**_CONSERVATIVE, "policy.steps.convergence": 2_000},
     "mal": {"policy.actor_critic.tolerance": 0.01, "policy.steps.convergence": 2_000},
 }
 """What differs from `ACTOR_CRITIC` in one of the paper's schedules."""

@@ -184,7 +184,7 @@ SHARED: Final[Mapping[str, Preset]] = {
 }
 """Found by trying PAL; what MAL, BR and GDA make of them, docs/tuning.md tells."""
 
-PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
+_FOUND: Final[Mapping[tuple[str, str], Preset]] = {
     ("Reacher7DOF", "pal"): Preset(REACHER_PAL, 8_000),
     ("Reacher7DOF", "mal"): Preset(REACHER, 15_000),
     ("Reacher7DOF", "gda"): Preset(REACHER, 15_000),
@@ -207,8 +207,14 @@ PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
         for algorithm in ("pal", "mal", "gda", "br")
     },
 }
+PRESETS: Final[Mapping[tuple[str, str], Preset]] = {
+    **_FOUND,
+    **{(task, "auto"): found for (task, algorithm), found in _FOUND.items() if algorithm == "pal"},
+    # No run is longer than PAL's window, and fits are padded to all data.
+    ("Reacher7DOF", "auto"): Preset(override(REACHER_PAL, {"model.capacity": 20_000}), 15_000),
+}
 """PAL's are found by trying; the others start from them and from the authors' configurations. Tasks
-in `SHARED` have one for all."""
+in `SHARED` have one for all, and a game with a referee starts from PAL's."""
 
 METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Plans every action by CEM; it explores by the noise of its plans alone.

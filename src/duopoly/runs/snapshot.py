@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from duopoly.game.referee import Referee
 from duopoly.game.state import GameState
 from duopoly.policy.player import State
 from duopoly.runs.checkpoint import Arrays, Checkpoint
@@ -23,13 +24,19 @@ MAX_COUNT: Final = 2**30
 _POLICY: Final = ".policy"
 """What the names of the policy player's arrays begin with."""
 
+_REFEREE: Final = ".referee."
+"""What the names of the referee's begin with, which lie beside them."""
+
 _SECOND_MOMENT, _DIVISOR = re.compile(r"\.nu\b"), re.compile(r"\.std\b")
 """In names of arrays: those that are never negative, and those by which something is divided."""
 
 
 def snapshot(state: GameState) -> Checkpoint:
     """The state as numbers, copied to the host."""
-    groups = {"players": _named_arrays(state.players), "buffer": state.buffer.arrays()}
+    referee = {} if state.referee is None else state.referee.arrays()
+    of_referee = {f"{_REFEREE}{name}": array for name, array in referee.items()}
+    players = _named_arrays(state.players) | of_referee
+    groups = {"players": players, "buffer": state.buffer.arrays()}
     return Checkpoint(state.round, state.env_steps, groups)
 
 
@@ -40,7 +47,9 @@ def restore(checkpoint: Checkpoint, template: GameState) -> GameState:
         DamageError: what it holds cannot be the state of such a game; the message names the first
             thing that cannot.
     """
-    players = _with_arrays(template.players, checkpoint.groups["players"])
+    arrays = checkpoint.groups["players"]
+    of_referee = {name: array for name, array in arrays.items() if name.startswith(_REFEREE)}
+    players = _with_arrays(template.players, {k: arrays[k] for k in arrays.keys() - of_referee})
     try:
         buffer = Buffer.from_arrays(checkpoint.groups["buffer"])
     except BufferFormatError as error:
@@ -52,7 +61,22 @@ def restore(checkpoint: Checkpoint, template: GameState) -> GameState:
         env_steps=checkpoint.env_steps,
         players=players,
         buffer=buffer,
+        referee=_restored_referee(of_referee),
     )
+
+
+def _restored_referee(arrays: Arrays) -> Referee | None:
+    """Returns what a referee remembers; None where there was none.
+
+    Raises:
+        DamageError: it is nothing that one can remember.
+    """
+    if not arrays:
+        return None
+    try:
+        return Referee.from_arrays({k.removeprefix(_REFEREE): v for k, v in arrays.items()})
+    except ValueError as error:
+        raise _misfit(f"the referee's {error}") from None
 
 
 def restore_policy(checkpoint: Checkpoint, template: State) -> State:

@@ -88,9 +88,13 @@ class Buffer:
         """All that is held, oldest first."""
         return Log(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Log)})
 
-    def latest(self, size: int) -> Transitions:
-        """The newest transitions, padded with zeros to exactly ``size`` rows."""
-        return self._newest(min(size, len(self)), size)
+    def latest(self, size: int, at_most: int | None = None) -> Transitions:
+        """The newest transitions, padded with zeros to exactly ``size`` rows.
+
+        No more than ``at_most`` of them, if that is given.
+        """
+        most = size if at_most is None else min(size, at_most)
+        return self._newest(min(most, len(self)), size)
 
     def latest_rounds(self, num_rounds: int, size: int) -> Transitions:
         """Those of the latest collections only, the newest ``size`` of them, padded likewise."""

@@ -133,6 +133,7 @@ def actor_critic(
     return PolicyPlayer(
         init=init_state,
         adapt=adapt,
+        explore=explore,
         improve=functools.partial(
             improve, teach_fn=teach_fn, reads=(*READS, *reads), is_imagined=is_imagined
         ),
@@ -164,6 +165,13 @@ def adapt(state: ActorCriticState, seen: Transitions, is_first: bool) -> ActorCr
     angles = state.actor.inputs.angles
     inputs = Normaliser.of(seen.obs, seen.valid, angles)
     return eqx.tree_at(lambda s: s.actor.inputs, state, inputs)
+
+
+def explore(state: ActorCriticState, settings: Settings) -> ActorCriticState:
+    """Raises the temperature to that of the start, where it has fallen below."""
+    initial = settings.policy.actor_critic.initial_temperature
+    temperature = jnp.maximum(state.temperature, initial)
+    return eqx.tree_at(lambda s: s.temperature, state, temperature)
 
 
 def improve(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,7 @@ def gradient_player(
     return PolicyPlayer(
         init=functools.partial(init_state, init_optimiser=init_optimiser),
         adapt=adapt,
+        explore=explore,
         improve=functools.partial(improve, step_fn=step_fn, reads=(*READS, *reads)),
         report=report,
         controller=lambda state, _world, _settings: gaussian_controller(state.policy),
@@ -109,6 +111,15 @@ def values_of(
 def adapt(state: PolicyState, seen: Transitions, is_first: bool) -> PolicyState:
     """Normalises the inputs by the data; but for the first data the function stays the same."""
     return fix_inputs(state, seen) if is_first else renew_inputs(state, seen)
+
+
+def explore(state: PolicyState, settings: Settings) -> PolicyState:
+    """Raises the policy's standard deviation to that of the start, where it has fallen below.
+
+    Steps of a bounded KL divergence are in units of it: a policy that has settled can only creep.
+    """
+    log_std = jnp.maximum(state.policy.log_std, settings.policy.initial_log_std)
+    return eqx.tree_at(lambda s: s.policy.log_std, state, log_std)
 
 
 def improve(

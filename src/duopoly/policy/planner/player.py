@@ -49,6 +49,7 @@ def planner(update_fn: UpdateFn, reads: tuple[str, ...]) -> PolicyPlayer:
     return PolicyPlayer(
         init=init,
         adapt=adapt,
+        explore=lambda state, _settings: state,
         improve=stay,
         report=lambda _info: {},
         controller=functools.partial(controller, update_fn=update_fn, reads=(*READS, *reads)),

@@ -89,8 +89,8 @@ LISTED: Final = (
         perturbations={
             "forearm": "the forearm grows from 0.321 to 0.421 m (paper, Fig. 4: after 10000 steps)",
             "goal": "targets move to the other side of the arm (paper, Fig. 4: after 8000 steps)",
-            "elbow": "the elbow's motor turns the other way, which the observation does not show",
-            "payload": "the hand carries 5 kg, which the observation does not show",
+            "elbow": "the elbow's motor loses 70 % of its torque, which is not observed",
+            "payload": "the hand carries 5 kg, which is not observed",
             "elbow-goal": "both at once: the elbow's motor and the targets",
         },
         environment="reacher7dof:Reacher7DOFEnv",

@@ -39,8 +39,8 @@ FOREARM = 0.321
 ELBOW_GEAR = 10.0
 """Torque of the elbow's motor per unit of action, in N·m."""
 LONG_FOREARM = 0.421
-REVERSED_ELBOW = -10.0
-"""The elbow's motor turns the other way; in N·m per unit of action."""
+WEAK_ELBOW = 3.0
+"""What is left of the elbow's torque, in N·m per unit of action."""
 PAYLOAD = 5.0
 """In the hand, in kg."""
 FAR_BOX = ((-0.1, -1.3, -0.25), (0.5, -0.9, 0.25))
@@ -209,9 +209,9 @@ def reached(episode: Episode) -> bool:
 PERTURBED: Final[Mapping[str, Mapping[str, Any]]] = {
     "forearm": {"forearm": LONG_FOREARM},
     "goal": {"target_box": FAR_BOX},
-    "elbow": {"elbow_gear": REVERSED_ELBOW},
+    "elbow": {"elbow_gear": WEAK_ELBOW},
     "payload": {"payload": PAYLOAD},
-    "elbow-goal": {"elbow_gear": REVERSED_ELBOW, "target_box": FAR_BOX},
+    "elbow-goal": {"elbow_gear": WEAK_ELBOW, "target_box": FAR_BOX},
 }
 """Options of the worlds of Fig. 4, whose sizes the paper does not give, and of others beside."""
 
