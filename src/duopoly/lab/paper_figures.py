@@ -17,15 +17,19 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from duopoly.lab.curves import SUCCESS, at_common_steps
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
-from duopoly.lab.studies import RESULTS, STUDIES
+from duopoly.lab.studies import RESULTS, STUDIES, WORLDS
 from duopoly.render.figures import INK, new_figure, style, write
 from duopoly.runs import atomic
 from duopoly.runs.config import FORMAT
 from duopoly.runs.errors import UsageError
 from duopoly.runs.metrics import RETURN, STEPS, read_progress
 from duopoly.sweep.kept import check_alike, format_of, seeds_in
+from duopoly.world.perturb import read_change
 
 PUBLISHED: Final = RESULTS / "published"
+
+MOST_BESIDE: Final = 4
+"""Panels in a row."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Panel:
     lines: tuple[Line, ...]
     last_step: int
     """Where the axis ends."""
+    first_step: int = 0
+    """Where it begins."""
+    change: int | None = None
+    """When the world changes."""
 
 
 class Drawn(NamedTuple):
@@ -98,14 +106,17 @@ def _benchmark(task: str) -> Panel:
     return Panel(task, RETURN, known + theirs, 100_000)
 
 
-def _changes(what: str, last_step: int) -> Panel:
+def _changes(world: str, title: str) -> Panel:
     lines = (
-        Line("PAL", f"Reacher7DOF/pal-{what}", PAL),
-        Line("PAL, window of 5 000", f"Reacher7DOF/pal-{what}-forgetting", SVG, ":"),
-        Line("MAL", f"Reacher7DOF/mal-{what}", MAL, "--"),
+        Line("PAL", f"Reacher7DOF/pal-{world}", PAL),
+        Line("PAL, window of 5 000", f"Reacher7DOF/pal-{world}-forgetting", BR, ":"),
+        Line("MAL", f"Reacher7DOF/mal-{world}", MAL, "--"),
+        Line("auto", f"Reacher7DOF/auto-{world}", SVG, (0, (5, 1))),
     )
     known = tuple(line for line in lines if line.source in STUDIES)
-    return Panel(f"Reacher7DOF, {what} changes", SUCCESS, known, last_step)
+    last_step, changes = WORLDS[world]
+    change = read_change(changes[0]).env_steps if changes else None
+    return Panel(f"Reacher7DOF: {title}", RETURN, known, last_step, 5_000, change)
 
 
 FIGURES: Final[Mapping[str, tuple[Panel, ...]]] = {
@@ -116,7 +127,13 @@ FIGURES: Final[Mapping[str, tuple[Panel, ...]]] = {
         _schedules("InHandPen", 200_000),
     ),
     "fig3": tuple(map(_benchmark, ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5"))),
-    "fig4": (_changes("forearm", 20_000), _changes("goal", 16_000)),
+    "fig4": (
+        _changes("forearm", "a longer forearm"),
+        _changes("goal", "other goals"),
+        _changes("elbow", "a weaker elbow, not observed"),
+        _changes("elbow-goal", "weaker elbow and other goals"),
+        _changes("still", "nothing changes"),
+    ),
 }
 """By the name that is typed."""
 
@@ -139,10 +156,14 @@ def draw(name: str, out: Path) -> str:
     ]
     if not any(not line.is_published for _, drawn in shown for line in drawn):
         raise UsageError(f"{name}: {RESULTS} has none of its runs; play them by --recompute")
-    figure = new_figure(4.0 * len(shown), 4.8, f"Figure {name.removeprefix('fig')}")
-    for axes, (panel, drawn) in zip(
-        np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
-    ):
+    num_rows = -(-len(shown) // MOST_BESIDE)
+    num_columns = -(-len(shown) // num_rows)
+    size = 4.0 * num_columns, 4.8 * num_rows
+    figure = new_figure(*size, f"Figure {name.removeprefix('fig')}")
+    all_axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes in all_axes[len(shown) :]:
+        axes.remove()
+    for axes, (panel, drawn) in zip(all_axes, shown, strict=False):
         _draw_panel(axes, panel, drawn)
         if drawn:
             place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
@@ -154,7 +175,7 @@ def draw(name: str, out: Path) -> str:
 def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
     style(axes)
     for line, (seeds, steps, scores) in drawn.items():
-        shown = steps <= panel.last_step
+        shown = (steps >= panel.first_step) & (steps <= panel.last_step)
         mean, x = interquartile_mean(scores)[shown], steps[shown]
         label = line.label if line.is_published else f"{line.label}, {_count(len(seeds))}"
         width = 1.3 if line.is_published else 1.9
@@ -169,7 +190,9 @@ def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
     if panel.metric == SUCCESS:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylim(-0.02, 1.02)
-    axes.set_xlim(0, panel.last_step)
+    if panel.change is not None:
+        axes.axvline(panel.change, color=INK, lw=0.8, ls=":")
+    axes.set_xlim(panel.first_step, panel.last_step)
 
 
 def _caption(panel: Panel, drawn: Mapping[Line, Drawn]) -> str:

@@ -161,6 +161,13 @@ def init_state(key: Key[Array, ""], spaces: Spaces, settings: Settings) -> Actor
     )
 
 
+def explore(state: ActorCriticState, settings: Settings) -> ActorCriticState:
+    """Raises the temperature to that of the start, where it has fallen below."""
+    initial = settings.policy.actor_critic.initial_temperature
+    temperature = jnp.maximum(state.temperature, initial)
+    return eqx.tree_at(lambda s: s.temperature, state, temperature)
+
+
 @kernel()
 def renew_inputs(state: ActorCriticState, seen: Transitions) -> ActorCriticState:
     """Returns the same actor and critics, with inputs normalised by newer data."""

@@ -29,6 +29,7 @@ from duopoly.policy.actor_critic.learner import (
     TeachFn,
     Tether,
     UpdateInfo,
+    explore,
     init_state,
     renew_inputs,
     update,
@@ -165,13 +166,6 @@ def adapt(state: ActorCriticState, seen: Transitions, is_first: bool) -> ActorCr
     angles = state.actor.inputs.angles
     inputs = Normaliser.of(seen.obs, seen.valid, angles)
     return eqx.tree_at(lambda s: s.actor.inputs, state, inputs)
-
-
-def explore(state: ActorCriticState, settings: Settings) -> ActorCriticState:
-    """Raises the temperature to that of the start, where it has fallen below."""
-    initial = settings.policy.actor_critic.initial_temperature
-    temperature = jnp.maximum(state.temperature, initial)
-    return eqx.tree_at(lambda s: s.temperature, state, temperature)
 
 
 def improve(
@@ -396,13 +390,9 @@ def report(info: Improvement) -> Metrics:
     }
 
 
-def _is_never_all_real(_options: ActorCriticSettings) -> bool:
-    return True
-
-
 def _is_not_all_real(options: ActorCriticSettings) -> bool:
     return options.real_share < 1.0
 
 
-SVG: Final = actor_critic(svg.teach, svg.READS, _is_never_all_real)
+SVG: Final = actor_critic(svg.teach, svg.READS, lambda _options: True)
 SAC: Final = actor_critic(sac.teach, (), _is_not_all_real)
