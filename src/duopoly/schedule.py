@@ -228,6 +228,8 @@ def _check_leader(schedule: Schedule, settings: Settings) -> None:
         reason = "a planner's best response cannot be differentiated; keep 'first_order'"
     elif not PLAYERS[settings.policy.improver].can_lead:
         reason = f"not implemented for improver = {settings.policy.improver}; keep 'first_order'"
+    elif schedule.leader is Leader.MODEL and not settings.model.warm_start:
+        reason = "a model that leads moves from where it is; keep model.warm_start"
     elif settings.model.loss != "squared":
         reason = f"not implemented for model.loss = {settings.model.loss!r}; use 'squared'"
     else:

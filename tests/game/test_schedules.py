@@ -12,7 +12,7 @@ from probes import POINT, TINY
 from duopoly.game import moves, observe
 from duopoly.game.known import known_functions
 from duopoly.game.play import Round, play
-from duopoly.game.state import Game, GameState, Purpose, key_of, start
+from duopoly.game.state import Game, GameState, Players, Purpose, key_of, new_model, start
 from duopoly.game.views import fresh_data, recent_data, start_states
 from duopoly.model.dynamics import LearnedWorld
 from duopoly.model.fit import ModelState, fit_model
@@ -35,7 +35,7 @@ from duopoly.schedule import (
     Schedule,
     check_players,
 )
-from duopoly.settings import Degree, Improver, RobustnessSettings, Settings, SettingsError
+from duopoly.settings import Degree, Improver, RobustnessSettings, Settings, SettingsError, override
 from duopoly.types import Transitions
 from duopoly.world.interaction import collect, memoryless
 
@@ -126,6 +126,27 @@ def test_the_model_fits_what_the_schedule_remembers(schedule: Schedule) -> None:
         model = fitted_on(data, old, schedule, 1)
         assert same(new.players.model, model) == (memory is schedule.memory)
     assert int(memories[Memory.EVERYTHING].num_valid) == 260
+
+
+def test_a_fit_that_is_not_warm_begins_with_new_networks() -> None:
+    cold = override(TINY, {"model.warm_start": False})
+    rounds = list(play(POINT, cold, BR, SEED, num_env_steps=260))
+    new = rounds[1].state
+    key_model = jax.random.fold_in(key_of(SEED, Purpose.NEW_MODEL), 1)
+    begun = dataclasses.replace(
+        rounds[0].state,
+        players=Players(rounds[0].state.players.policy, new_model(key_model, POINT, cold)),
+    )
+    expected = fitted_on(fresh_data(Game(POINT, cold, SEED), new), begun, BR, 1)
+    assert same(new.players.model.ensemble, expected.ensemble)
+    assert int(new.players.model.num_fits) == 2
+    with pytest.raises(
+        SettingsError, match=r"proximal = 0\.1: a fit that begins with new networks"
+    ):
+        override(cold, {"model.proximal": 0.1})
+    leading = override(cold, {"leader.gradient": "implicit"})
+    with pytest.raises(SettingsError, match=r"moves from where it is; keep model\.warm_start"):
+        check_players(MAL, leading)
 
 
 def test_mal_optimises_then_collects_then_fits() -> None:

@@ -22,10 +22,11 @@ from duopoly.game.state import (
     Purpose,
     is_offline,
     key_of,
+    new_model,
     with_policy,
 )
 from duopoly.game.views import learned_world, opponent_of, practice_world, recent_data
-from duopoly.model.fit import fit_model
+from duopoly.model.fit import ModelState, fit_model
 from duopoly.model.imagine import Starts
 from duopoly.policy.player import OBJECTIVE, PlayerError
 from duopoly.settings import Degree
@@ -109,7 +110,9 @@ def fit(
     if settings.steps_per_env_step > 0.0:
         max_steps = math.ceil(settings.steps_per_env_step * _num_new(game, state))
     penalty, of_term = model_leader_term(game, before, state, data)
-    model, info = fit_model(key, before.model, data, settings, num_epochs, penalty, max_steps)
+    model, info = fit_model(
+        key, _begun(game, before, state), data, settings, num_epochs, penalty, max_steps
+    )
     if bool(jnp.all(info.is_refused)):
         raise GameError(
             f"round {state.round}: the fit of every ensemble member turned non-finite; "
@@ -117,6 +120,15 @@ def fit(
         )
     players = Players(state.players.policy, model)
     return dataclasses.replace(state, players=players), report.of_fit(info) | of_term
+
+
+def _begun(game: Game, before: Players, state: GameState) -> ModelState:
+    """Returns the model that a fit begins with."""
+    if game.settings.model.warm_start:
+        return before.model
+    key = jax.random.fold_in(key_of(game.seed, Purpose.NEW_MODEL), state.round)
+    model = new_model(key, game.task, game.settings)
+    return dataclasses.replace(model, num_fits=before.model.num_fits)
 
 
 def _num_new(game: Game, state: GameState) -> int:

@@ -44,6 +44,7 @@ class Purpose(enum.IntEnum):
     LEADER = 2
     OBJECTIVE = 3
     REFEREE = 4
+    NEW_MODEL = 5
 
 
 def key_of(seed: int, purpose: Purpose) -> Key[Array, ""]:
@@ -109,21 +110,26 @@ def start(task: Task, settings: Settings, seed: int, log: Log | None = None) -> 
     spaces = Spaces(spec.obs_dim, spec.action_dim, task.angles)
     player = PLAYERS[settings.policy.improver].load()
     policy = player.init(key_policy, spaces, settings)
-    model = init_model(
-        key_model,
-        spec.obs_dim,
-        spec.action_dim,
-        task.learned,
-        settings.model,
-        learned_outputs(task, settings.model),
-        task.angles,
-    )
+    model = new_model(key_model, task, settings)
     buffer = Buffer.empty(spec.obs_dim, spec.action_dim, settings.model.capacity)
     if log is None:
         return GameState(0, 0, Players(policy, model), buffer)
     buffer = buffer.begun_with(log)
     policy = player.adapt(policy, buffer.latest(settings.model.window), True)
     return GameState(0, 0, Players(policy, model), buffer, log.record)
+
+
+def new_model(key: Key[Array, ""], task: Task, settings: Settings) -> ModelState:
+    """Returns the model player before it has seen any data."""
+    return init_model(
+        key,
+        task.spec.obs_dim,
+        task.spec.action_dim,
+        task.learned,
+        settings.model,
+        learned_outputs(task, settings.model),
+        task.angles,
+    )
 
 
 def is_offline(settings: Settings, state: GameState) -> bool:

@@ -55,6 +55,8 @@ class ModelSettings(Checked):
     """Epochs without a lower held-out error after which a member stops; it keeps its best."""
     bootstrap: bool = False
     """Fit each member to a resample of its own, drawn with replacement at every fit."""
+    warm_start: bool = True
+    """Begin every fit with the networks of the last; else with new ones."""
     proximal: float = at_least(0.0, 0.0)
     """Weight of the divergence from the model that the fit started from (mirror descent)."""
     learn_reward: bool = False
@@ -74,6 +76,11 @@ class ModelSettings(Checked):
             raise SettingsError(
                 f"noise_share = {self.noise_share}: with loss = 'squared' no spread is predicted; "
                 f"use 'noise_level' or 'likelihood'"
+            )
+        if self.proximal > 0.0 and not self.warm_start:
+            raise SettingsError(
+                f"proximal = {self.proximal}: a fit that begins with new networks has nothing to "
+                f"stay near to; keep warm_start"
             )
         if self.window > self.capacity:
             raise SettingsError(
