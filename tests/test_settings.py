@@ -14,7 +14,7 @@ from duopoly import settings
 from duopoly.game.play import play
 from duopoly.game.state import start
 from duopoly.presets import ACTOR_CRITIC_METHODS, METHODS, PRESETS, preset
-from duopoly.schedule import BR, GDA, MAL, PAL, SCHEDULES, AlgorithmName, check_players
+from duopoly.schedule import AUTO, BR, GDA, MAL, PAL, SCHEDULES, AlgorithmName, check_players
 from duopoly.settings import (
     Effort,
     Improver,
@@ -79,7 +79,7 @@ def test_another_type_is_refused(values: str, kind: str) -> None:
 
 
 def test_there_is_a_preset_for_every_task_and_algorithm() -> None:
-    papers = {schedule.name for schedule in (GDA, BR, PAL, MAL)}
+    papers = {schedule.name for schedule in (GDA, BR, PAL, MAL, AUTO)}
     named = {*TASK_NAMES, "Pendulum-v1"}
     assert set(PRESETS) >= {(task, name) for task in named for name in papers}
     assert {*METHODS, *ACTOR_CRITIC_METHODS} == set(get_args(AlgorithmName)) - papers

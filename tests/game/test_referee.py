@@ -4,6 +4,7 @@ import dataclasses
 import math
 import operator
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,10 +31,12 @@ from duopoly.game.state import Game, start
 from duopoly.game.views import all_data, remembered, start_states
 from duopoly.model.fit import surprise_on
 from duopoly.model.objective import inputs_and_targets
+from duopoly.policy.catalogue import PLAYERS
+from duopoly.policy.player import Spaces
 from duopoly.runs.errors import DamageError
 from duopoly.runs.snapshot import restore, snapshot
 from duopoly.schedule import AUTO, MAL, PAL, Memory, check_players
-from duopoly.settings import SettingsError, override
+from duopoly.settings import Improver, SettingsError, override
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -246,3 +249,24 @@ def test_a_referee_needs_a_second_opinion() -> None:
     leading = override(TINY, {"leader.gradient": "implicit"})
     with pytest.raises(SettingsError, match="who leads is decided round by round"):
         check_players(AUTO, leading)
+
+
+@pytest.mark.parametrize("improver", ["npg", "pg", "svg", "sac", "cem"])
+def test_whoever_plays_can_explore_again(improver: Improver) -> None:
+    settings = override(TINY, {"policy.improver": improver})
+    player = PLAYERS[improver].load()
+    begun = player.init(jax.random.key(0), Spaces(2, 1), settings)
+    arrays, rest = eqx.partition(begun, eqx.is_inexact_array)
+    calmer = eqx.combine(jax.tree.map(lambda x: x - 1e-2, arrays), rest)
+    wider = player.explore(calmer, settings)
+    assert jax.tree.structure(wider) == jax.tree.structure(begun)
+    if improver in ("svg", "sac"):
+        assert calmer.temperature < begun.temperature == wider.temperature
+        assert wider.temperature.weak_type is False
+    elif improver == "cem":
+        assert wider is calmer
+    else:
+        np.testing.assert_array_equal(wider.policy.log_std, begun.policy.log_std)
+    twice = player.explore(wider, settings)
+    for one, other in zip(jax.tree.leaves(wider), jax.tree.leaves(twice), strict=True):
+        np.testing.assert_array_equal(one, other)
