@@ -61,6 +61,16 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
             {"columns": {"game/model_objective": 0.0}},
         ],
     ),
+    "The world was found to have changed": (
+        [
+            ({"columns": {"game/goal_drift": [*np.zeros(8), 1, 0, 0, 0]}}, "its goals by .* steps"),
+            (
+                {"columns": {"game/dynamics_drift": late(0, 1), "game/goal_drift": late(0, 1)}},
+                "its dynamics by .*; its goals by",
+            ),
+        ],
+        [{"columns": {"game/goal_drift": 0.0, "game/dynamics_drift": np.nan}}],
+    ),
     "Refused steps or fits": (
         [
             (

@@ -51,8 +51,16 @@ RULES: Final = (
         "game/model_objective",
         "The policy goes where the data do not tell yet, or the world has changed. Collect more "
         "often and take fewer policy steps for it; after a change, a shorter memory "
-        "(`model.window`) forgets the old world.",
+        "(`model.window`) forgets the old world, and `--algorithm auto` finds out by itself.",
         symptoms.error_rises,
+    ),
+    Rule(
+        "The world was found to have changed",
+        "note",
+        "game/surprise",
+        "From there on the referee has let the game forget what no longer holds, and explore anew "
+        "(docs/who_leads.md). Where nothing has changed, it was mistaken.",
+        symptoms.drifted,
     ),
     Rule(
         "Refused steps or fits",

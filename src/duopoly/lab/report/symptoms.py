@@ -100,6 +100,17 @@ def error_rises(record: Record) -> str | None:
     )
 
 
+def drifted(record: Record) -> str | None:
+    """The referee found that the world had changed."""
+    steps = record.column(STEPS)
+    found = {
+        what: [number(float(one)) for one in steps[record.column(f"game/{metric}") > 0.0]]
+        for what, metric in (("its dynamics", "dynamics_drift"), ("its goals", "goal_drift"))
+    }
+    said = [f"{what} by {', '.join(when)} steps" for what, when in found.items() if when]
+    return "; ".join(said) or None
+
+
 def refused(record: Record) -> str | None:
     """Steps and fits whose numbers broke down."""
     steps, taken = (
