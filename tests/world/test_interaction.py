@@ -336,6 +336,20 @@ def test_scattered_drops_do_not_stop_the_run() -> None:
     assert result.num_env_steps == 1_000
 
 
+def test_two_drops_far_apart_do_not_stop_the_run() -> None:
+    """Nor do they where as many episodes lie between them as may be dropped in a row."""
+    episodes = iter(range(2 * MAX_CONSECUTIVE_DROPS))
+    dropped = {1, MAX_CONSECUTIVE_DROPS}
+
+    def fault(time: int) -> Any:
+        is_broken = time == 1 and next(episodes) in dropped
+        return (np.full(2, np.nan), 0.0, False, False, {}) if is_broken else None
+
+    task = counter_task(fault=fault)
+    result = collect(task.make(None), task, memoryless(noise(1)), 150, 0, 0)
+    assert [drop.seed.episode for drop in result.drops] == sorted(dropped)
+
+
 def raise_at_4(time: int) -> None:
     if time == 4:
         raise OSError("cable came loose")

@@ -378,7 +378,8 @@ def _add(result: CollectResult, outcome: Episode | DroppedEpisode, task: Task) -
         return
     result.drops.append(outcome)
     last = result.drops[-MAX_CONSECUTIVE_DROPS:]
-    if outcome.seed.episode - last[0].seed.episode == MAX_CONSECUTIVE_DROPS - 1:
+    is_in_a_row = outcome.seed.episode - last[0].seed.episode == MAX_CONSECUTIVE_DROPS - 1
+    if len(last) == MAX_CONSECUTIVE_DROPS and is_in_a_row:
         raise SimulatorError(
             f"{task.name}: {MAX_CONSECUTIVE_DROPS} episodes in a row were dropped; last: {outcome}"
         )
