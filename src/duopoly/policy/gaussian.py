@@ -129,6 +129,16 @@ class NumpyPolicy:
         mean = self.mean(obs)
         return mean + self.std * rng.standard_normal(mean.shape)
 
+    def act(
+        self,
+        obs: Float[np.ndarray, "*batch obs"],
+        memory: Float[np.ndarray, "..."] | None,
+        rng: np.random.Generator,
+        deterministic: bool,
+    ) -> Decision:
+        """Draws an action, or takes the mean."""
+        return Decision(self.mean(obs) if deterministic else self.sample(obs, rng), memory)
+
 
 def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
     """Copies a policy to the host, in double precision."""
@@ -138,14 +148,4 @@ def numpy_policy(policy: GaussianPolicy) -> NumpyPolicy:
 
 def gaussian_controller(policy: GaussianPolicy) -> Controller:
     """Returns a controller that draws from the Gaussian or takes its mean, without memory."""
-    copy = numpy_policy(policy)
-
-    def act(
-        obs: Float[np.ndarray, "*batch obs"],
-        memory: Float[np.ndarray, "..."] | None,
-        rng: np.random.Generator,
-        deterministic: bool,
-    ) -> Decision:
-        return Decision(copy.mean(obs) if deterministic else copy.sample(obs, rng), memory)
-
-    return Controller(act)
+    return Controller(numpy_policy(policy).act)

@@ -1,5 +1,6 @@
 """A Gaussian policy squashed by tanh: an action is tanh(u), u ~ N(mean(s), diag(std(s)²))."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -122,19 +123,27 @@ def _over_batch(
     return over(obs)
 
 
-def actor_controller(actor: Actor) -> Controller:
-    """Returns a controller that draws from the actor or takes its middle, without memory."""
-    copy = HostNetwork.of(actor.network, actor.inputs)
+@dataclasses.dataclass(frozen=True)
+class NumpyActor:
+    """A copy of an actor's numbers for the host."""
+
+    network: HostNetwork
+    min_std: float
 
     def act(
+        self,
         obs: Float[np.ndarray, "*batch obs"],
         memory: Float[np.ndarray, "..."] | None,
         rng: np.random.Generator,
         deterministic: bool,
     ) -> Decision:
-        u, raw = np.split(copy(obs), 2, axis=-1)
+        """Draws an action, or takes the middle."""
+        u, raw = np.split(self.network(obs), 2, axis=-1)
         if not deterministic:
-            u = u + (softplus(raw) + actor.min_std) * rng.standard_normal(u.shape)
+            u = u + (softplus(raw) + self.min_std) * rng.standard_normal(u.shape)
         return Decision(np.tanh(u), memory)
 
-    return Controller(act)
+
+def actor_controller(actor: Actor) -> Controller:
+    """Returns a controller that draws from the actor or takes its middle, without memory."""
+    return Controller(NumpyActor(HostNetwork.of(actor.network, actor.inputs), actor.min_std).act)

@@ -6,6 +6,7 @@ Rewards and terminations after the v5 documentation and source.
 # pyright: reportAttributeAccessIssue=false
 # (MuJoCo's compiled modules carry no types.)
 
+import functools
 from typing import Any
 
 import gymnasium as gym
@@ -102,11 +103,10 @@ def pendulum_task(row: TaskRow) -> Task:
 
 def double_pendulum_task(row: TaskRow) -> Task:
     """The double pendulum with the observation of `ObserveTip`."""
-    plain = from_registry(row.name)
     return Task(
         name=row.name,
         summary=row.summary,
-        make=lambda render_mode: ObserveTip(plain(render_mode)),
+        make=functools.partial(_make_double, row.name),
         horizon=row.horizon,
         reward_fn=double_pendulum_reward,
         terminated_fn=double_pendulum_terminated,
@@ -114,3 +114,7 @@ def double_pendulum_task(row: TaskRow) -> Task:
         computed=tuple(range(TIP.start, TIP.stop)),
         compute_fn=place_tip,
     )
+
+
+def _make_double(env_id: str, render_mode: str | None) -> gym.Env[Any, Any]:
+    return ObserveTip(from_registry(env_id)(render_mode))

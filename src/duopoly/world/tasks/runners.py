@@ -106,18 +106,10 @@ def runner_task(row: TaskRow, action_repeat: int | None = None) -> Task:
             f"episode: choose 1, 2, 4 or 5"
         )
     runner = RUNNERS[row.listed_name]
-    plain = from_registry(row.listed_name, runner.options)
-
-    def make(render_mode: str | None) -> gym.Env[Any, Any]:
-        env = plain(render_mode)
-        if row.variant == "unclipped":
-            env = WholeVelocities(env)
-        return ObserveVelocity(env, repeat, runner.pay)
-
     return Task(
         name=row.name,
         summary=row.summary,
-        make=make,
+        make=functools.partial(_make, row, repeat),
         horizon=row.env_steps // repeat,
         action_repeat=repeat,
         reward_fn=forward_reward(repeat, runner.pay, runner.terminated_fn),
@@ -126,3 +118,11 @@ def runner_task(row: TaskRow, action_repeat: int | None = None) -> Task:
         angles=runner.angles,
         hold_fn=functools.partial(runner_task, row),
     )
+
+
+def _make(row: TaskRow, repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
+    runner = RUNNERS[row.listed_name]
+    env = from_registry(row.listed_name, runner.options)(render_mode)
+    if row.variant == "unclipped":
+        env = WholeVelocities(env)
+    return ObserveVelocity(env, repeat, runner.pay)
