@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from duopoly.runs.checkpoint import load_newest
 from duopoly.runs.config import RunConfig
 from duopoly.runs.launch import train_in
 from duopoly.runs.rundir import RunDirectory, run_directory
@@ -54,6 +56,24 @@ def rows_of(run: RunDirectory) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     is_clock = lambda name: name.startswith("time/") and name not in ROUNDS  # noqa: E731
     return [{name: cell for name, cell in row.items() if not is_clock(name)} for row in rows]
+
+
+def fingerprint(run: RunDirectory) -> tuple[object, object]:
+    """All numbers of the newest checkpoint and the best, and the table without the clock's."""
+    kept = [numbers_of(run), numbers_of(RunDirectory(run.best))]
+    return kept, rows_of(run)
+
+
+def numbers_of(run: RunDirectory) -> tuple[object, ...]:
+    """The newest checkpoint of a run or saved agent, with a sum of each array."""
+    found = load_newest(run.checkpoints, run.read_config())
+    assert found is not None
+    sums = {
+        f"{group}/{name}": (array.shape, hashlib.sha256(array.tobytes()).hexdigest())
+        for group, arrays in found.groups.items()
+        for name, array in arrays.items()
+    }
+    return found.round, found.env_steps, sums
 
 
 def tags_of_images(path: Path) -> set[str]:

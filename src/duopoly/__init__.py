@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from duopoly.world.perturb import Change, Perturbation, PerturbationError
     from duopoly.world.task import Task, TaskError
     from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, get_task
+    from duopoly.world.workers import Workers
 
     __version__: str
 
@@ -70,6 +71,7 @@ _HOMES = {
     "duopoly.world.task": ("Task", "TaskError"),
     "duopoly.world.checking.task_report": ("TaskReport",),
     "duopoly.world.tasks": ("TASK_NAMES", "UnknownTaskError", "get_task"),
+    "duopoly.world.workers": ("Workers",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -114,6 +116,7 @@ __all__ = [  # noqa: RUF022  (in the order of the story, not of the alphabet)
     "GameError",
     "start",
     "play",
+    "Workers",
     "Episode",
     "__version__",
 ]

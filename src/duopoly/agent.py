@@ -36,7 +36,7 @@ from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.trackers import catalogue
 from duopoly.runs.trackers.follow import Tracking
 from duopoly.runs.trackers.tracker import Tracker
-from duopoly.schedule import SCHEDULES, Schedule, check_players
+from duopoly.schedule import SCHEDULES, Schedule, check_players, check_workers
 from duopoly.settings import Settings
 from duopoly.types import Controller
 from duopoly.world.changing import names_of, task_after
@@ -44,6 +44,7 @@ from duopoly.world.custom import task_of
 from duopoly.world.perturb import Change, read_changes
 from duopoly.world.task import Task
 from duopoly.world.tasks import check_name, get_task
+from duopoly.world.workers import Workers
 
 Callback = Callable[[Round], bool | None]
 
@@ -137,6 +138,7 @@ class Agent:
         reset_num_timesteps: bool = True,
         log_dir: str | os.PathLike[str] | None = None,
         track: str | Tracker | Sequence[str | Tracker] = (),
+        num_workers: int = 1,
     ) -> "Agent":
         """Plays on from where the game stands, for so many more real environment steps.
 
@@ -153,15 +155,22 @@ class Agent:
             track: what else follows the run: ``"wandb"``, ``"mlflow"``, or a `Tracker` of your
                 own. With a ``log_dir`` a later call goes on in the same record of theirs, and adds
                 what they have missed; without one each call is a record of its own.
+            num_workers: processes that play the episodes, each in a copy of the environment of its
+                own; the numbers are the same. Where a step is slow, it takes less time. The program
+                must then begin below ``if __name__ == "__main__":``.
 
         Raises:
-            ValueError: no such number of steps can be made.
+            ValueError: no such number of steps can be made, or of workers be had.
+            SettingsError: there are workers, and the policy plans.
+            TaskError: there are workers, and the task cannot be sent to another process.
             UsageError: the directory is not free, or stands at another round than the agent; or a
                 tracker is not installed or cannot begin.
             DamageError: the disk takes no more.
         """
         if not 0 <= total_timesteps < math.inf:
             raise ValueError(f"total_timesteps = {total_timesteps}: must be a number of steps ≥ 0")
+        workers = Workers(num_workers)
+        check_workers(self.settings, num_workers)
         if reset_num_timesteps:
             self._counted_from = self.state.env_steps
         begin, first_step = time.monotonic(), self.state.env_steps
@@ -170,7 +179,7 @@ class Agent:
             self._logged(log_dir, goal, Tracking(catalogue.make(track))) as keep,
             self._progress(goal, shown=progress_bar) as live,
         ):
-            for round_ in self._play(goal, live.phase):
+            for round_ in self._play(goal, live.phase, workers):
                 self.state = round_.state
                 keep(round_)
                 elapsed = time.monotonic() - begin
@@ -248,7 +257,7 @@ class Agent:
             return told_of(config, self.task, self.state, tracking)
         return logged(RunDirectory(Path(log_dir)), config, self.task, self.state, tracking)
 
-    def _play(self, num_env_steps: int, on_phase: PhaseFn):
+    def _play(self, num_env_steps: int, on_phase: PhaseFn, workers: Workers):
         return play(
             self.task,
             self.settings,
@@ -258,6 +267,7 @@ class Agent:
             state=self.state,
             changes=self.perturb,
             on_phase=on_phase,
+            workers=workers,
         )
 
     def _progress(self, goal: int, *, shown: bool):

@@ -181,6 +181,20 @@ def check_offline(settings: Settings) -> None:
         )
 
 
+def check_workers(settings: Settings, num_workers: int) -> None:
+    """Refuses to have episodes played in other processes by a policy that cannot go there.
+
+    Raises:
+        SettingsError: the policy plans.
+    """
+    improver = settings.policy.improver
+    if num_workers > 1 and not PLAYERS[improver].has_parameters:
+        raise SettingsError(
+            f"num_workers = {num_workers}: policy.improver {improver!r} plans each action in the "
+            f"model, which is in this process alone; leave num_workers at 1"
+        )
+
+
 def _check_referee(schedule: Schedule, settings: Settings) -> None:
     """Refuses a referee without a second opinion."""
     if schedule.has_referee and settings.model.num_members == 1:

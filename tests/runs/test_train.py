@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import hashlib
 import json
 import os
 import random
@@ -19,7 +18,7 @@ import jax
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_runs import rows_of
+from tiny_runs import fingerprint
 
 from duopoly.agent import load_agent
 from duopoly.game.play import Round
@@ -39,24 +38,6 @@ def not_under_nohup() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-def fingerprint(run: RunDirectory) -> tuple[object, object]:
-    """All numbers of the newest checkpoint and the best, and the table without the clock's."""
-    kept = [numbers_of(run), numbers_of(RunDirectory(run.best))]
-    return kept, rows_of(run)
-
-
-def numbers_of(run: RunDirectory) -> tuple[object, ...]:
-    """The newest checkpoint of a run or saved agent, with a sum of each array."""
-    found = load_newest(run.checkpoints, run.read_config())
-    assert found is not None
-    sums = {
-        f"{group}/{name}": (array.shape, hashlib.sha256(array.tobytes()).hexdigest())
-        for group, arrays in found.groups.items()
-        for name, array in arrays.items()
-    }
-    return found.round, found.env_steps, sums
 
 
 def status_of(run: RunDirectory) -> dict[str, object]:

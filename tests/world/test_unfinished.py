@@ -12,7 +12,7 @@ import pytest
 
 from duopoly.types import Controller, Episode
 from duopoly.world.buffer import Buffer
-from duopoly.world.interaction import collect, collect_changing, memoryless
+from duopoly.world.interaction import alone, collect, collect_by, memoryless
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 from duopoly.world.unfinished import take_up, unfinished
@@ -34,7 +34,8 @@ def rounds_of(task: Task, budgets: list[int], env: gym.Env | None = None) -> lis
     for index, budget in enumerate(budgets):
         cut = unfinished(buffer, index, task)
         begun = None if cut is None else take_up(env, task, cut, SEED)
-        result = collect_changing(lambda _: env, task, controller, budget, SEED, index, begun)
+        play = alone(lambda _: env, task, controller, begun=begun)
+        result = collect_by(play, task, budget, SEED, index)
         buffer = buffer.add(result.episodes)
         found.append(buffer)
     return found
@@ -72,7 +73,7 @@ def test_a_piece_knows_the_whole_episode() -> None:
     cut = unfinished(buffer, 1, task)
     assert cut is not None
     begun = take_up(env, task, cut, SEED)
-    rest = collect_changing(lambda _: env, task, controller, 3, SEED, 1, begun)
+    rest = collect_by(alone(lambda _: env, task, controller, begun=begun), task, 3, SEED, 1)
     (piece,) = rest.episodes
     assert (len(piece.obs), piece.num_known, piece.num_env_steps, len(piece.seen)) == (8, 5, 3, 3)
     assert piece.truncated

@@ -7,11 +7,13 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from duopoly.cli import task_file
+from duopoly.cli.task_file import MAX_WORKERS
 from duopoly.fields import between
 from duopoly.runs import atomic
 from duopoly.runs.config import MAX_SEED
 from duopoly.runs.errors import UsageError, as_failures
 from duopoly.runs.rundir import RunDirectory
+from duopoly.schedule import check_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Evaluate:
     """JSON file to write [default: evaluation.json in the run]."""
     transitions: Path | None = None
     """File of transitions (.npz) to write of the episodes, for `duopoly train --data`."""
+    num_workers: int = between(1, MAX_WORKERS, 1)
+    """Processes that play the episodes, each in a copy of the environment of its own."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is the run's own task."""
 
@@ -40,10 +44,13 @@ def act(command: Evaluate) -> None:
     Raises:
         UsageError: there is nothing to evaluate, or no place for it; a `FailureError` if playing
             failed.
+        SettingsError: workers are to play, and the policy plans.
     """
     run = RunDirectory(command.run)
     if command.best:
         run = _best_of(run)
+    config = run.read_config()
+    check_workers(config.settings, command.num_workers)
     task = task_file.task_of(run, command.task_file)
     out = command.out or run.evaluation
     for path in (out, command.transitions):
@@ -67,6 +74,7 @@ def act(command: Evaluate) -> None:
             task,
             on_episode=lambda number: bar.update(played, completed=number),
             transitions=command.transitions,
+            workers=task_file.workers(command.num_workers, config.task, command.task_file),
         )
     try:
         keep(evaluation, out)

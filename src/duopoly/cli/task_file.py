@@ -5,6 +5,7 @@ This is the only place where a user's code is loaded, and only because the comma
 no file that a run left behind can name another.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import sys
@@ -18,7 +19,8 @@ from duopoly.fields import nearest
 from duopoly.runs import atomic
 from duopoly.runs.errors import UsageError
 from duopoly.runs.rundir import RunDirectory
-from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name
+from duopoly.world.tasks import TASK_NAMES, UnknownTaskError, canonical_name, get_task
+from duopoly.world.workers import Workers
 
 if TYPE_CHECKING:
     from duopoly.world.task import Task
@@ -81,6 +83,31 @@ def _import(name: str) -> None:
         ) from None
     except (Exception, SystemExit) as error:  # whatever the package raises
         raise UsageError(f"{IMPORT} {name}: {type(error).__name__}: {error}") from error
+
+
+MAX_WORKERS: Final = 1_000
+"""Most that can be asked for."""
+
+
+def workers(number: int, name: str, file: Path | None) -> Workers:
+    """So many workers that make the task of that name by the words typed here."""
+    return Workers(
+        number, _Typed(name, None if file is None else file.absolute(), tuple(_imported))
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Typed:
+    """What makes in another process the task that the words typed here name."""
+
+    name: str
+    file: Path | None
+    packages: tuple[str, ...]
+
+    def __call__(self) -> "Task":
+        for package in self.packages:
+            _import(package)
+        return get_task(self.name) if self.file is None else load(self.file, self.name)
 
 
 def imported() -> list[str]:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from duopoly.cli import task_file
 from duopoly.cli.flags import Typed, build
+from duopoly.cli.task_file import MAX_WORKERS
 from duopoly.fields import between
 from duopoly.memory import check_memory
 from duopoly.presets import preset
@@ -21,7 +22,7 @@ from duopoly.runs.rundir import RunDirectory, run_directory
 from duopoly.runs.trackers import catalogue, record
 from duopoly.runs.trackers.catalogue import TrackerName
 from duopoly.runs.trackers.follow import Tracking
-from duopoly.schedule import SCHEDULES, AlgorithmName, check_offline, check_players
+from duopoly.schedule import SCHEDULES, AlgorithmName, check_offline, check_players, check_workers
 from duopoly.settings import Settings
 from duopoly.world.environments import time_limit
 from duopoly.world.log_record import LogRecord
@@ -62,6 +63,9 @@ class Train:
     """Directory under which <task>/<algorithm>/seed_<k> is made."""
     resume: bool = False
     """Continue the run that is there, as if it had never stopped."""
+    num_workers: int = between(1, MAX_WORKERS, 1)
+    """Processes that play the episodes, each in a copy of the environment of its own: for
+    simulators whose step is slow. The numbers are the same, and it may be another at each start."""
     task_file: Path | None = None
     """Python file whose TASK, made by duopoly.make_task, is trained on."""
     perturb: tuple[str, ...] = ()
@@ -93,6 +97,7 @@ def complete(typed: Typed) -> tuple[Train, Train]:
         read_seeds(command.seeds)
     schedule = SCHEDULES[command.algorithm]
     check_players(schedule, command.settings)
+    check_workers(command.settings, command.num_workers)
     check_memory(command.settings, schedule)
     action_repeat = command.settings.collection.action_repeat or action_repeat
     if command.steps == 0:
@@ -118,10 +123,12 @@ def act(command: Train) -> None:
     log = _read_log(command, task) if command.data else None
     runs = [run_of(command, seed, log.record if log else None) for seed in seeds]
     tracking = [Tracking(catalogue.make(command.track), _draw_curve) for _ in runs]
+    workers = task_file.workers(command.num_workers, command.task, command.task_file)
+    how = {"resume": command.resume, "task": task, "log": log, "workers": workers}
     if command.seeds is None:
-        train_in(*runs[0], resume=command.resume, task=task, tracking=tracking[0], log=log)
+        train_in(*runs[0], **how, tracking=tracking[0])
     else:
-        train_side_by_side(runs, resume=command.resume, task=task, tracking=tracking, log=log)
+        train_side_by_side(runs, **how, tracking=tracking)
     for run, _ in runs:
         for name, path in {
             "curve": run.curve,

@@ -32,12 +32,13 @@ from duopoly.policy.player import OBJECTIVE, PlayerError
 from duopoly.settings import Degree
 from duopoly.types import Controller, Metrics, Transitions
 from duopoly.world.changing import World
-from duopoly.world.interaction import Begun, collect_changing
+from duopoly.world.crew import Crew
+from duopoly.world.interaction import Begun, collect_by
 from duopoly.world.unfinished import take_up, unfinished
 
 
 def collect(
-    game: Game, world: World, before: Players, state: GameState, num_env_steps: int
+    game: Game, crew: Crew, before: Players, state: GameState, num_env_steps: int
 ) -> tuple[GameState, Metrics]:
     """Lets the policy act in the real world, and adds the episodes to the buffer.
 
@@ -49,15 +50,10 @@ def collect(
     # At least one action, for a round must bring data; at most what the buffers are padded to.
     budget = min(end_of_round, num_env_steps) - state.env_steps
     at_least, at_most = game.task.action_repeat, planned + game.task.action_repeat - 1
-    result = collect_changing(
-        lambda num_made: world.after(state.env_steps + num_made),
-        game.task,
-        controller_of(game, before),
-        min(max(budget, at_least), at_most),
-        game.seed,
-        state.round,
-        _cut_short(game, world, state),
-    )
+    budget = min(max(budget, at_least), at_most)
+    begun = _cut_short(game, crew.world, state)
+    with crew.playing(controller_of(game, before), state.env_steps, begun=begun) as play:
+        result = collect_by(play, game.task, budget, game.seed, state.round)
     if not result.episodes:
         raise GameError(f"round {state.round}: every episode was dropped; {result.drops[-1]}")
     env_steps = state.env_steps + result.num_env_steps

@@ -7,9 +7,8 @@ of Theorem 1 (Eq. 5).
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,8 @@ from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
 from duopoly.schedule import Leader, Schedule
 from duopoly.types import Metrics, Rollouts, Transitions
-from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.crew import Crew
+from duopoly.world.interaction import evaluate_by
 
 NUM_SEGMENTS: Final = 200
 """Pieces of real episodes on which the open-loop error is measured."""
@@ -50,16 +50,11 @@ METRICS: Final[Mapping[str, str]] = {
 }
 
 
-def evaluate_policy(game: Game, env: gym.Env[Any, Any], state: GameState) -> Metrics:
+def evaluate_policy(game: Game, crew: Crew, state: GameState) -> Metrics:
     """Evaluates the policy without its noise on episodes that never enter the data."""
-    result = evaluate_episodes(
-        env,
-        game.task,
-        controller_of(game, state.players),
-        game.settings.evaluation.num_episodes,
-        game.seed,
-        state.round,
-    )
+    controller, number = controller_of(game, state.players), game.settings.evaluation.num_episodes
+    with crew.playing(controller, state.env_steps, deterministic=True) as play:
+        result = evaluate_by(play, game.task, number, game.seed, state.round)
     return report.of_evaluation(result, game.task)
 
 

@@ -33,12 +33,13 @@ from duopoly.game.state import (
     start,
 )
 from duopoly.game.views import remembered
-from duopoly.schedule import Move, Schedule, check_offline, check_players
+from duopoly.schedule import Move, Schedule, check_offline, check_players, check_workers
 from duopoly.settings import Settings
 from duopoly.types import Metrics
-from duopoly.world.changing import World
+from duopoly.world.crew import Crew
 from duopoly.world.perturb import Change
 from duopoly.world.task import Task
+from duopoly.world.workers import ALONE, Workers
 
 PhaseFn = Callable[[str], None]
 
@@ -67,6 +68,7 @@ def play(
     state: GameState | None = None,
     changes: Sequence[Change] = (),
     on_phase: PhaseFn = lambda _: None,
+    workers: Workers = ALONE,
 ) -> Iterator[Round]:
     """Plays round after round until the real world was stepped ``num_env_steps`` times.
 
@@ -77,32 +79,34 @@ def play(
 
     Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
     bit by bit, to one that never stopped. ``on_phase`` is told what is done next within a round.
+    ``workers`` play its episodes, which are the same however many there are.
 
     Raises:
         SettingsError: the settings' policy player cannot play by the schedule, or its leader not
-            without real steps.
-        TaskError: the task's spaces cannot be played, or its actions not be held for as long as
-            the settings say.
+            without real steps; or there are workers, and it plans.
+        TaskError: the task's spaces cannot be played, its actions not be held for as long as the
+            settings say, or workers not be told of it.
         PerturbationError: the task's world cannot change like that.
         SimulatorError: the environment failed beyond dropping an episode.
         GameError: a player broke down.
     """
     check_players(schedule, settings)
+    check_workers(settings, workers.number)
     task = task.held(settings.collection.action_repeat)
     game = Game(task, settings, seed, schedule.leader)
     state = start(task, settings, seed) if state is None else state
     if state.log is not None and num_env_steps == 0:
         check_offline(settings)
-    with contextlib.closing(World(task, changes)) as world:
+    with contextlib.closing(Crew(task, changes, workers)) as crew:
         while goes_on(task, settings, state, num_env_steps):
-            state, metrics = play_round(game, schedule, world, state, num_env_steps, on_phase)
+            state, metrics = play_round(game, schedule, crew, state, num_env_steps, on_phase)
             yield Round(state, metrics)
 
 
 def play_round(
     game: Game,
     schedule: Schedule,
-    world: World,
+    crew: Crew,
     state: GameState,
     num_env_steps: int,
     on_phase: PhaseFn,
@@ -121,7 +125,7 @@ def play_round(
                 case Move.COLLECT if offline:
                     continue
                 case Move.COLLECT:
-                    state, seen = collect(game, world, before, state, num_env_steps)
+                    state, seen = collect(game, crew, before, state, num_env_steps)
                 case Move.FIT if is_settled(game, state, schedule.model_effort):
                     continue
                 case Move.FIT:
@@ -140,10 +144,10 @@ def play_round(
             elif move is Move.FIT and offline:
                 metrics |= measure_disagreement(game, state)
     on_phase("evaluating")
-    metrics |= evaluate_policy(game, world.after(state.env_steps), state)
+    metrics |= evaluate_policy(game, crew, state)
     metrics |= measure_policy_gap(key_gap, game, state)
     metrics |= {
         "game/leader_loss": leader_loss(schedule, metrics),
-        "world/num_changes": world.num_changes(state.env_steps),
+        "world/num_changes": crew.world.num_changes(state.env_steps),
     }
     return dataclasses.replace(state, round=state.round + 1), metrics

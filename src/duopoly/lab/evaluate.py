@@ -1,5 +1,6 @@
 """How well a trained policy does, on episodes it has never met."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from duopoly.runs import atomic
 from duopoly.runs.logs import save_log
 from duopoly.types import Episode
 from duopoly.world.buffer import Buffer
-from duopoly.world.interaction import CollectResult
-from duopoly.world.interaction import evaluate as evaluate_episodes
+from duopoly.world.crew import Crew
+from duopoly.world.interaction import CollectResult, evaluate_by
 from duopoly.world.task import Task
+from duopoly.world.workers import ALONE, Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +55,13 @@ def evaluate_run(
     task: Task | None = None,
     on_episode: Callable[[int], None] = lambda _: None,
     transitions: Path | None = None,
+    workers: Workers = ALONE,
 ) -> Evaluation:
     """Plays the mean action of a run's newest policy, in the world as it was in the end.
 
     A ``task`` of one's own must be given. ``on_episode`` is told after each episode how many are
     complete. What was played is written to ``transitions``, an ``.npz`` file, if it is named.
+    ``workers`` play the episodes, of a policy that does not plan.
 
     Raises:
         UsageError: there is nothing to evaluate.
@@ -65,7 +69,7 @@ def evaluate_run(
         SimulatorError: the environment failed.
     """
     agent = load_agent(path, task)
-    result = _play(agent, num_episodes, seed, on_episode)
+    result = _play(agent, num_episodes, seed, on_episode, workers)
     if transitions is not None:
         spec, episodes = agent.task.spec, result.episodes
         num_rows = sum(len(episode.obs) for episode in episodes)
@@ -110,16 +114,18 @@ def _lines(result: Evaluation) -> list[tuple[str, str]]:
 
 
 def _play(
-    agent: Agent, num_episodes: int, seed: int, on_episode: Callable[[int], None]
+    agent: Agent,
+    num_episodes: int,
+    seed: int,
+    on_episode: Callable[[int], None],
+    workers: Workers,
 ) -> CollectResult:
-    task = agent.task_now
-    env = task.build()
-    try:
-        return evaluate_episodes(
-            env, task, agent.controller, num_episodes, seed, stream="final", on_episode=on_episode
-        )
-    finally:
-        env.close()
+    task, env_steps = agent.task, agent.state.env_steps
+    with (
+        contextlib.closing(Crew(task, agent.perturb, workers)) as crew,
+        crew.playing(agent.controller, env_steps, deterministic=True) as play,
+    ):
+        return evaluate_by(play, task, num_episodes, seed, stream="final", on_episode=on_episode)
 
 
 def _summed_up(agent: Agent, result: CollectResult, num_episodes: int, seed: int) -> Evaluation:

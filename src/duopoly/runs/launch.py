@@ -16,6 +16,7 @@ from duopoly.runs.signals import stoppable
 from duopoly.runs.status import RunStatus, status_of
 from duopoly.runs.trackers import record
 from duopoly.runs.trackers.follow import UNTRACKED, Tracking
+from duopoly.world.workers import ALONE, Workers
 
 if TYPE_CHECKING:
     from duopoly.game.state import GameState
@@ -31,12 +32,13 @@ def train_in(
     task: "Task | None" = None,
     tracking: Tracking = UNTRACKED,
     log: "Log | None" = None,
+    workers: Workers = ALONE,
 ) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
 
     A ``task`` is given where it is the user's own; else the config names it. ``tracking`` is what
-    follows the run, a ``log`` what the config tells of its data. Where the run cannot be continued,
-    nothing in its directory has changed.
+    follows the run, a ``log`` what the config tells of its data, ``workers`` who play its episodes.
+    Where the run cannot be continued, nothing in its directory has changed.
 
     Raises:
         UsageError: the directory is not free for it, or a tracker cannot follow it; a
@@ -54,7 +56,7 @@ def train_in(
             from duopoly.runs.train import train
 
             with as_failures():
-                train(run, config, status, task, state, tracking=tracking, log=log)
+                train(run, config, status, task, state, None, tracking, log, workers)
 
 
 def train_side_by_side(
@@ -64,12 +66,13 @@ def train_side_by_side(
     task: "Task | None" = None,
     tracking: Sequence[Tracking] | None = None,
     log: "Log | None" = None,
+    workers: Workers = ALONE,
 ) -> None:
     """`train_in` of several runs that differ in their seeds, as one program for all of them.
 
     Each equals its run alone but for rounding, and can be continued alone or beside others. Where
     one of them cannot begin, none does. One that breaks down does not stop the others. ``tracking``
-    is what follows each run.
+    is what follows each run. Each has ``workers`` of its own.
 
     Raises:
         UsageError: a directory is not free; a `FailureError` if a game broke down.
@@ -98,7 +101,7 @@ def train_side_by_side(
             for run, _ in runs:
                 provenance.record(run)
             seats = [(*one, status) for one, status in zip(runs, statuses, strict=True)]
-            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs], log)
+            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs], log, workers)
 
 
 def _found(

@@ -17,6 +17,7 @@ from duopoly.runs.train import train
 from duopoly.world.logged import Log
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
+from duopoly.world.workers import ALONE, Workers
 
 
 def train_all(
@@ -25,10 +26,12 @@ def train_all(
     states: Sequence[GameState | None],
     tracking: Sequence[Tracking],
     log: Log | None = None,
+    workers: Workers = ALONE,
 ) -> None:
     """Trains runs that are locked and claimed, side by side.
 
     ``states`` are where they go on, ``tracking`` what follows each; new ones begin with ``log``.
+    Each has ``workers`` of its own.
     To be called in the main thread, for it computes for the others and hears signals.
 
     Raises:
@@ -56,7 +59,7 @@ def train_all(
             progress = contextlib.nullcontext(live(config.seed))
             try:
                 with band.seat(config.seed), told(status), as_failures():
-                    train(run, config, status, task, state, progress, tracking, log)
+                    train(run, config, status, task, state, progress, tracking, log, workers)
             except BaseException as error:
                 errors[config.seed] = error
 

@@ -20,6 +20,7 @@ from duopoly.world.logged import Log
 from duopoly.world.task import Task
 from duopoly.world.tasks import get_task
 from duopoly.world.watch import watched
+from duopoly.world.workers import ALONE, Workers
 
 
 def train(
@@ -31,13 +32,14 @@ def train(
     progress: AbstractContextManager[Live] | None = None,
     tracking: Tracking = UNTRACKED,
     log: Log | None = None,
+    workers: Workers = ALONE,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
     `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress``
     is where it is told; by default the terminal. ``tracking`` is what follows it besides. A new
-    run begins with the transitions of its ``log``.
+    run begins with the transitions of its ``log``. ``workers`` play its episodes.
 
     Raises:
         UsageError: a tracker cannot follow it.
@@ -51,7 +53,7 @@ def train(
         progress or live_progress(title, state.env_steps, config.steps, Console()) as live,
         watched(),
     ):
-        for round_ in _rounds(config, task, state, live.phase):
+        for round_ in _rounds(config, task, state, live.phase, workers):
             live.tell(keep(round_))
 
 
@@ -76,7 +78,9 @@ def resume_state(
     return snapshot.restore(found, fresh) if found else fresh
 
 
-def _rounds(config: RunConfig, task: Task, state: GameState, on_phase: PhaseFn) -> Iterator[Round]:
+def _rounds(
+    config: RunConfig, task: Task, state: GameState, on_phase: PhaseFn, workers: Workers
+) -> Iterator[Round]:
     """Plays round after round, each beside those of other seeds where there are any."""
     schedule = SCHEDULES[config.algorithm]
     for round_ in play(
@@ -88,6 +92,7 @@ def _rounds(config: RunConfig, task: Task, state: GameState, on_phase: PhaseFn) 
         state=state,
         changes=config.perturb,
         on_phase=on_phase,
+        workers=workers,
     ):
         yield round_
         meet()

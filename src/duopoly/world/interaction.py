@@ -1,43 +1,24 @@
 """The only code that steps an environment."""
 
-# pyright: reportAttributeAccessIssue=false
-# (MuJoCo's compiled modules carry no types.)
-
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from duopoly.types import MAX_SIZE, Controller, Decision, Episode
+from duopoly.types import Controller, Decision, Episode
 from duopoly.world import watch
+from duopoly.world.belief import Alarm, is_believable, read_obs, read_reward, unbelievable
 from duopoly.world.environments import ENV_STEPS
+from duopoly.world.played import DivergedError as DivergedError
+from duopoly.world.played import DroppedEpisode as DroppedEpisode
+from duopoly.world.played import Fault, Outcome, Step, cut, played
+from duopoly.world.played import SimulatorError as SimulatorError
 from duopoly.world.seeds import EpisodeSeed, Stream
 from duopoly.world.task import Task
 
 MAX_CONSECUTIVE_DROPS = 10
-
-# The warnings from this one on say that the state or control was refused: BADQPOS, BADQVEL,
-# BADQACC and BADCTRL. MuJoCo then resets itself in silence, which leaves nothing else to see.
-_FIRST_FATAL_WARNING = int(mujoco.mjtWarning.mjWARN_BADQPOS)
-
-
-class SimulatorError(RuntimeError):
-    """The environment failed in a way that dropping one episode does not cure."""
-
-
-class DivergedError(SimulatorError):
-    """The simulation stopped making sense within an episode."""
-
-    def __init__(self, reason: str, step: int, num_env_steps: int) -> None:
-        super().__init__(f"{reason} at action {step}")
-        self.reason = reason
-        self.step = step
-        self.num_env_steps = num_env_steps
-
 
 Policy = Callable[[Float[np.ndarray, " obs"], np.random.Generator], Float[np.ndarray, " act"]]
 """Chooses an action in policy units: [-1, 1] spans the action space, what lies outside is clipped.
@@ -49,36 +30,6 @@ It is given the observation and the episode's own source of noise.
 def memoryless(policy: Policy) -> Controller:
     """Returns the controller that acts by a function of the observation, noise or not."""
     return Controller(lambda obs, memory, rng, _deterministic: Decision(policy(obs, rng), memory))
-
-
-class Step(NamedTuple):
-    """One action and what the world made of it."""
-
-    obs: Float[np.ndarray, " obs"]
-    action: Float[np.ndarray, " act"]
-    """In policy units, as the policy drew it; the world got it clipped to [-1, 1]."""
-    reward: float
-    next_obs: Float[np.ndarray, " obs"]
-    terminated: bool
-    truncated: bool
-    num_env_steps: int
-    seen: Any
-    """What the controller observed of its decision."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DroppedEpisode:
-    """An episode thrown away whole because the simulation stopped making sense."""
-
-    seed: EpisodeSeed
-    reason: str
-    step: int
-    """Action at which it happened, counted from 0."""
-    num_env_steps: int
-    """Environment steps lost; they count against the budget."""
-
-    def __str__(self) -> str:
-        return f"{self.seed} dropped: {self.reason} at action {self.step}"
 
 
 class Begun(NamedTuple):
@@ -103,6 +54,52 @@ class CollectResult(NamedTuple):
         return sum(outcome.num_env_steps for outcome in (*self.episodes, *self.drops))
 
 
+class Turn(NamedTuple):
+    """An episode that is due."""
+
+    seed: EpisodeSeed
+    num_before: int
+    """Environment steps of its collection before it."""
+    max_env_steps: int
+    """Those after which it is cut short."""
+    num_ahead: int | None
+    """Episodes that follow it, each of as many steps; None: as many as there are steps for, of
+    which all together have what this one has."""
+
+
+PlayFn = Callable[[Turn], Outcome]
+"""Plays the episode that is due. It is asked for one after another, in their order."""
+
+
+def alone(
+    env_after: Callable[[int], gym.Env[Any, Any]],
+    task: Task,
+    controller: Controller,
+    *,
+    deterministic: bool = False,
+    begun: Begun | None = None,
+) -> PlayFn:
+    """Returns what plays each episode when it is due, in this process.
+
+    ``env_after(n)`` is where an episode is played that begins after n steps of its collection. One
+    that has ``begun`` goes on first.
+    """
+
+    def play(turn: Turn) -> Outcome:
+        first = begun if turn.seed.episode == 0 else None
+        return run_episode(
+            first.env if first else env_after(turn.num_before),
+            task,
+            controller,
+            turn.seed,
+            turn.max_env_steps,
+            deterministic=deterministic,
+            begun=first,
+        )
+
+    return play
+
+
 def collect(
     env: gym.Env[Any, Any],
     task: Task,
@@ -110,6 +107,18 @@ def collect(
     num_env_steps: int,
     seed: int,
     round_index: int,
+) -> CollectResult:
+    """`collect_by` in this process, in a world that stays as it is.
+
+    Raises:
+        SimulatorError: as for `collect_by`.
+    """
+    play = alone(lambda _: env, task, controller)
+    return collect_by(play, task, num_env_steps, seed, round_index)
+
+
+def collect_by(
+    play: PlayFn, task: Task, num_env_steps: int, seed: int, round_index: int
 ) -> CollectResult:
     """Plays episodes until a budget of environment steps is used; the last one is cut by it.
 
@@ -119,33 +128,11 @@ def collect(
         SimulatorError: the environment raised, or `MAX_CONSECUTIVE_DROPS` episodes in a row
             were dropped.
     """
-    return collect_changing(lambda _: env, task, controller, num_env_steps, seed, round_index)
-
-
-def collect_changing(
-    env_after: Callable[[int], gym.Env[Any, Any]],
-    task: Task,
-    controller: Controller,
-    num_env_steps: int,
-    seed: int,
-    round_index: int,
-    begun: Begun | None = None,
-) -> CollectResult:
-    """`collect` in a world that may change from one episode to the next.
-
-    ``env_after(n)`` is where an episode is played that begins after n steps of this collection. One
-    that has ``begun`` goes on first.
-
-    Raises:
-        SimulatorError: as for `collect`.
-    """
     result = CollectResult([], [])
     remaining = num_env_steps
     while remaining >= task.action_repeat:
         address = _next_address(result, seed, "collect", round_index)
-        env = env_after(num_env_steps - remaining) if begun is None else begun.env
-        outcome = run_episode(env, task, controller, address, remaining, begun=begun)
-        begun = None
+        outcome = play(Turn(address, num_env_steps - remaining, remaining, None))
         remaining -= outcome.num_env_steps
         _add(result, outcome, task)
     return result
@@ -161,21 +148,38 @@ def evaluate(
     *,
     stream: Stream = "evaluate",
     deterministic: bool = True,
+) -> CollectResult:
+    """`evaluate_by` in this process; ``deterministic`` leaves out the noise that explores.
+
+    Raises:
+        SimulatorError: as for `collect_by`.
+    """
+    play = alone(lambda _: env, task, controller, deterministic=deterministic)
+    return evaluate_by(play, task, num_episodes, seed, round_index, stream=stream)
+
+
+def evaluate_by(
+    play: PlayFn,
+    task: Task,
+    num_episodes: int,
+    seed: int,
+    round_index: int = 0,
+    *,
+    stream: Stream = "evaluate",
     on_episode: Callable[[int], None] = lambda _: None,
 ) -> CollectResult:
     """Plays complete episodes; a dropped one is reported and replaced by another.
 
-    ``deterministic`` leaves out the noise that explores. ``on_episode`` is told after each how many
-    are complete.
+    ``on_episode`` is told after each how many are complete.
 
     Raises:
-        SimulatorError: as for `collect`.
+        SimulatorError: as for `collect_by`.
     """
     result = CollectResult([], [])
-    while len(result.episodes) < num_episodes:
+    length = task.horizon * task.action_repeat
+    while (num_ahead := num_episodes - len(result.episodes) - 1) >= 0:
         address = _next_address(result, seed, stream, round_index)
-        outcome = run_episode(env, task, controller, address, deterministic=deterministic)
-        _add(result, outcome, task)
+        _add(result, play(Turn(address, 0, length, num_ahead)), task)
         on_episode(len(result.episodes))
     return result
 
@@ -189,7 +193,7 @@ def run_episode(
     *,
     deterministic: bool = False,
     begun: Begun | None = None,
-) -> Episode | DroppedEpisode:
+) -> Outcome:
     """Plays one episode, from its first step or from where it has ``begun``.
 
     To its end, or to that of the budget.
@@ -197,29 +201,16 @@ def run_episode(
     Raises:
         SimulatorError: the environment raised.
     """
-    playing = rollout(
-        env, task, controller, seed, max_env_steps, deterministic=deterministic, begun=begun
-    )
+    budget = task.horizon * task.action_repeat if max_env_steps is None else max_env_steps
+    playing = rollout(env, task, controller, seed, budget, deterministic=deterministic, begun=begun)
+    steps, fault = [], None
     try:
-        steps = list(playing)
+        for one in playing:
+            steps.append(one)
     except DivergedError as error:
-        return DroppedEpisode(seed, error.reason, error.step, error.num_env_steps)
-
-    def whole(name: str) -> np.ndarray:
-        new = np.array([getattr(step, name) for step in steps], dtype=np.float32)
-        return new if begun is None else np.concatenate([getattr(begun.played, name), new])
-
-    return Episode(
-        obs=whole("obs"),
-        action=whole("action"),
-        reward=whole("reward"),
-        next_obs=whole("next_obs"),
-        terminated=steps[-1].terminated,
-        truncated=steps[-1].truncated,
-        num_env_steps=sum(step.num_env_steps for step in steps),
-        seen=tuple(step.seen for step in steps),
-        num_known=0 if begun is None else len(begun.played.obs),
-    )
+        fault = Fault(error.reason, error.step, error.num_env_steps)
+    known = None if begun is None else begun.played
+    return cut(played(steps, fault), seed, budget, task.action_repeat, known)
 
 
 def rollout(
@@ -248,7 +239,7 @@ def rollout(
     env_seed, rng = seed.spawn()
     obs = reset(env, task, seed, env_seed) if begun is None else begun.obs
     num_known = 0 if begun is None else len(begun.played.obs)
-    alarm = _Alarm(env)
+    alarm = Alarm(env)
     memory, num_used = controller.memory, 0
     for index in range(num_known, task.horizon):
         if num_used + task.action_repeat > budget:
@@ -257,7 +248,7 @@ def rollout(
         action = np.asarray(answer, dtype=np.float64)
         if action.shape != (spec.action_dim,):
             raise ValueError(f"action of shape {action.shape}, expected ({spec.action_dim},)")
-        if not _believable(action):
+        if not is_believable(action):
             raise DivergedError(
                 "the policy's action is not finite or beyond belief", index, num_used
             )
@@ -266,7 +257,7 @@ def rollout(
             env, task, seed, index, spec.for_env(action)
         )
         num_used += num_made
-        if reason := alarm.reason() or _unbelievable(next_obs, reward):
+        if reason := alarm.reason() or unbelievable(next_obs, reward):
             raise DivergedError(reason, index, num_used)
         truncated = not terminated and (truncated or index + 1 == task.horizon)
         yield Step(obs, action, reward, next_obs, terminated, truncated, num_made, decision)
@@ -275,39 +266,18 @@ def rollout(
         obs = next_obs
 
 
-class _Alarm:
-    """Notices MuJoCo's fatal warnings; silent for environments without MuJoCo data."""
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        data: Any = getattr(env.unwrapped, "data", None)
-        if isinstance(data, mujoco.MjData):
-            # A view: MuJoCo counts on in it.
-            self._counts: np.ndarray = data.warning.number[_FIRST_FATAL_WARNING:]
-        else:
-            self._counts = np.zeros(0)
-        self._calm = self._counts.tobytes()
-
-    def reason(self) -> str | None:
-        """What MuJoCo refused since the alarm was made, if anything."""
-        if self._counts.tobytes() == self._calm:
-            return None
-        warning = _FIRST_FATAL_WARNING + int(np.argmax(self._counts))
-        name = mujoco.mjtWarning(warning).name.removeprefix("mjWARN_")
-        return f"the simulation diverged (MuJoCo {name})"
-
-
 def reset(
     env: gym.Env[Any, Any], task: Task, seed: EpisodeSeed, env_seed: int
 ) -> Float[np.ndarray, " obs"]:
     watch.begins(task.name, None, seed)
     try:
         obs, _ = env.reset(seed=env_seed)
-        obs = _read_obs(obs, task)
+        obs = read_obs(obs, task)
     except Exception as error:
         raise SimulatorError(f"{task.name}: reset failed in {seed}: {_name(error)}") from error
     finally:
         watch.returns()
-    if not _believable(obs):
+    if not is_believable(obs):
         raise DivergedError("the first observation is not finite or beyond belief", 0, 0)
     return obs
 
@@ -325,8 +295,8 @@ def step(
                 f"[1, {task.action_repeat}], the steps for which the action was held"
             )
         return (
-            _read_obs(obs, task),
-            _read_reward(reward),
+            read_obs(obs, task),
+            read_reward(reward),
             bool(terminated),
             bool(truncated),
             int(num_made),
@@ -339,40 +309,13 @@ def step(
         watch.returns()
 
 
-def _read_obs(obs: Any, task: Task) -> Float[np.ndarray, " obs"]:
-    """A float64 copy, since an environment may reuse its array."""
-    copy = np.array(obs, dtype=np.float64)
-    if copy.shape != (task.spec.obs_dim,):
-        raise ValueError(f"observation of shape {copy.shape}, expected ({task.spec.obs_dim},)")
-    return copy
-
-
-def _read_reward(reward: Any) -> float:
-    if np.ndim(reward) > 0:
-        raise ValueError(f"reward of shape {np.shape(reward)}, expected a single number")
-    return float(reward)
-
-
-def _believable(array: np.ndarray) -> bool:
-    """Whether the array is finite and no larger than MuJoCo would believe."""
-    return bool(np.maximum.reduce(np.abs(array)) < MAX_SIZE)
-
-
-def _unbelievable(obs: np.ndarray, reward: float) -> str | None:
-    if not _believable(obs):
-        return "the observation is not finite or beyond belief"
-    if not abs(reward) < MAX_SIZE:
-        return f"the reward is {reward}"
-    return None
-
-
 def _next_address(
     result: CollectResult, seed: int, stream: Stream, round_index: int
 ) -> EpisodeSeed:
     return EpisodeSeed(seed, stream, round_index, len(result.episodes) + len(result.drops))
 
 
-def _add(result: CollectResult, outcome: Episode | DroppedEpisode, task: Task) -> None:
+def _add(result: CollectResult, outcome: Outcome, task: Task) -> None:
     if isinstance(outcome, Episode):
         result.episodes.append(outcome)
         return
