@@ -68,6 +68,15 @@ def test_what_follows_the_runs_is_passed_on():
     assert calls()[0].endswith("--steps 10000 --track wandb mlflow")
 
 
+@pytest.mark.usefixtures("house")
+def test_workers_play_the_episodes_of_each_run():
+    assert sweep("sweep.toml", "--seeds", "0", "--num-workers", "3") == 0
+    trained, *evaluated = calls()
+    assert trained.endswith("--steps 10000 --num-workers 3")
+    assert len(evaluated) == 2
+    assert all("--episodes 100 --num-workers 3" in call for call in evaluated)
+
+
 def test_what_is_missing_is_played_and_nothing_else(house, capsys):
     assert sweep("sweep.toml", "--seeds", "0", "--episodes", "5", "--threads", "1") == 0
     run = house / "runs/studies/pal/Hopper-v5/pal/seed_0"

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from duopoly.cli import task_file, train
 from duopoly.cli.flags import Typed, read_flags
+from duopoly.cli.task_file import MAX_WORKERS
 from duopoly.fields import between, nearest
 from duopoly.lab.studies import STUDIES
 from duopoly.runs.config import read_seeds
@@ -20,6 +21,7 @@ from duopoly.runs.rundir import is_begun
 from duopoly.runs.signals import stoppable
 from duopoly.runs.trackers import catalogue
 from duopoly.runs.trackers.catalogue import TrackerName
+from duopoly.schedule import check_workers
 from duopoly.settings import SettingsError
 from duopoly.sweep.grid import read_grid
 from duopoly.sweep.kept import is_kept
@@ -53,6 +55,8 @@ class Sweep:
     """Runs at a time on this machine, among which its cores are divided."""
     threads: int = between(0, 1_000, 0)
     """Cores of each run, on which its last digits depend; 0: this machine's share, on Ray one."""
+    num_workers: int = between(1, MAX_WORKERS, 1)
+    """Processes that play each run's episodes, each in a copy of the environment of its own."""
     ray: str | None = None
     """Play on this Ray cluster instead, as many runs at a time as it has cores for; auto: the one
     here, or a new one of this machine alone."""
@@ -196,7 +200,9 @@ def _sound(command: Sweep) -> Iterator[_Sound]:
 def _train(command: Sweep, study: Study) -> train.Train:
     """As it would begin today."""
     words = [word for word in study.words(command.out, 0)[1:] if word != "--resume"]
-    return train.complete(read_flags(words, train.Train))[1]
+    wanted = train.complete(read_flags(words, train.Train))[1]
+    check_workers(wanted.settings, command.num_workers)
+    return wanted
 
 
 def _missing(command: Sweep, study: Study, wanted: train.Train, seed: int) -> Order | None:
@@ -227,6 +233,7 @@ def _missing(command: Sweep, study: Study, wanted: train.Train, seed: int) -> Or
         num_episodes=command.episodes,
         num_threads=command.threads or share,
         place=place,
+        num_workers=command.num_workers,
     )
 
 

@@ -43,6 +43,8 @@ class Order(NamedTuple):
     """On which its numbers depend: sums in another order round differently."""
     place: Path
     """Directory to work in."""
+    num_workers: int = 1
+    """Processes that play its episodes."""
 
     @property
     def title(self) -> str:
@@ -70,9 +72,10 @@ def play(order: Order, is_stopping: Callable[[], bool] = lambda: False) -> None:
         StoppedError: ``is_stopping`` said so; what was played is safe.
     """
     order.run.parent.mkdir(parents=True, exist_ok=True)
-    evaluate = ("evaluate", str(order.run), "--episodes", str(order.num_episodes))
+    workers = ("--num-workers", str(order.num_workers)) if order.num_workers > 1 else ()
+    evaluate = ("evaluate", str(order.run), "--episodes", str(order.num_episodes), *workers)
     with order.log.open("a") as log:
-        for words in (order.words, evaluate, (*evaluate, "--best")):
+        for words in ((*order.words, *workers), evaluate, (*evaluate, "--best")):
             _see_through(order, words, log, is_stopping)
     keep(order.run, order.kept)
 
