@@ -44,6 +44,21 @@ def test_without_opengl_the_ray_caster_draws(name: str) -> None:
     assert frame.std() > 10
 
 
+@pytest.mark.parametrize("name", ["InvertedPendulum-v5", "InvertedDoublePendulum-v5"])
+def test_what_has_no_light_and_no_sky_of_its_own_is_lit(name: str) -> None:
+    if render.opengl_backend() is None:
+        pytest.skip("there is no OpenGL, and the ray caster brings its own light")
+    env = get_task(name).make(None)
+    env.reset(seed=0)
+    model, data = env.unwrapped.model, env.unwrapped.data  # pyright: ignore
+    drawer = render.make_drawer(model, 60, 80)
+    frame = drawer.draw(data, render._camera(model))
+    drawer.close()
+    assert (frame.shape, frame.dtype) == ((60, 80, 3), np.uint8)
+    assert np.median(frame) > 140
+    assert frame.max(axis=2).min() > 50, "the edge of the robot is mixed with black"
+
+
 @pytest.mark.usefixtures("no_opengl")
 @pytest.mark.parametrize(("fps", "shown"), [(25, 25), (30, 30), (40, 20), (125, 25)])
 def test_a_film_never_exceeds_thirty_frames_a_second(fps: int, shown: int) -> None:

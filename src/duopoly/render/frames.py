@@ -22,7 +22,7 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
-from duopoly.render.raycast import RayCaster
+from duopoly.render.raycast import RayCaster, sky_through
 from duopoly.types import Controller, Decision
 from duopoly.world.interaction import rollout
 from duopoly.world.seeds import EpisodeSeed
@@ -38,6 +38,10 @@ VIDEO_HINT = "videos need ffmpeg: pip install 'duopoly[video]'"
 
 _MAX_FPS = 30.0
 _PROBE_SECONDS = 60.0
+_AMBIENT, _LAMP = 0.35, 0.6
+"""Light from everywhere and from the camera, in a model that has no light of its own."""
+_PIXELS_PER_SIDE = 2
+"""Pixels drawn for one shown, along each side, where the sky is filled in."""
 _BACKENDS = {"Linux": ("egl", "osmesa"), "Darwin": ("cgl",), "Windows": ("glfw",)}
 
 # Makes an OpenGL context and draws with it. Run in a process of its own, since a failed attempt
@@ -240,16 +244,28 @@ def _works(backend: str) -> bool:
 
 
 class OpenGLDrawer:
-    """Draws with MuJoCo's own renderer, off screen."""
+    """Draws with MuJoCo's own renderer, off screen.
+
+    A model without a light of its own is lit from the camera; one without a sky, before which
+    MuJoCo leaves all black, gets the ray caster's.
+    """
 
     def __init__(self, model: Any, height: int, width: int, backend: str) -> None:
         if backend in ("egl", "osmesa"):
             os.environ.setdefault("PYOPENGL_PLATFORM", backend)
+        self._is_dark = model.nlight == 0
+        self._has_sky = (model.tex_type == int(mujoco.mjtTexture.mjTEXTURE_SKYBOX)).any()
+        # Where a sky is filled in, pixels are either of it or not: so several make one of ours,
+        # in place of OpenGL's own samples, which would mix the edges with black.
+        self._scale = 1 if self._has_sky else _PIXELS_PER_SIDE
+        height, width = self._scale * height, self._scale * width
         self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
         self._gl.make_current()
         canvas = model.vis.global_
         canvas.offwidth = max(canvas.offwidth, width)
         canvas.offheight = max(canvas.offheight, height)
+        if not self._has_sky:
+            model.vis.quality.offsamples = 0
         self._model = model
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
         self._context = mujoco.MjrContext(model, int(mujoco.mjtFontScale.mjFONTSCALE_100))
@@ -262,16 +278,37 @@ class OpenGLDrawer:
             self._model, data, mujoco.MjvOption(), None, camera, mujoco.mjtCatBit.mjCAT_ALL,
             self._scene,
         )  # fmt: skip
-        pixels = np.empty((self._frame.height, self._frame.width, 3), np.uint8)
+        if self._is_dark:
+            self._light_up()
+        shape = self._frame.height, self._frame.width
+        pixels, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
         self._gl.make_current()
         mujoco.mjr_render(self._frame, self._scene, self._context)
-        mujoco.mjr_readPixels(pixels, None, self._frame, self._context)
-        return pixels[::-1]  # OpenGL counts rows from below
+        mujoco.mjr_readPixels(pixels, depth, self._frame, self._context)
+        pixels, depth = pixels[::-1], depth[::-1]  # OpenGL counts rows from below
+        if self._has_sky:
+            return pixels
+        rows, columns = np.nonzero(depth == 1.0)
+        sky = sky_through(self._scene, shape, rows, columns)
+        pixels[rows, columns] = (255.0 * sky + 0.5).astype(np.uint8)
+        return _shrunk(pixels, self._scale)
 
     def close(self) -> None:
         """Frees the OpenGL context."""
         self._context.free()
         self._gl.free()
+
+    def _light_up(self) -> None:
+        for light in self._scene.lights[: self._scene.nlight]:
+            if light.headlight:
+                light.ambient[:], light.diffuse[:] = _AMBIENT, _LAMP
+
+
+def _shrunk(pixels: UInt8[np.ndarray, "rows columns 3"], scale: int) -> Frame:
+    """Each pixel the mean of a square of so many a side."""
+    height, width = pixels.shape[0] // scale, pixels.shape[1] // scale
+    squares = pixels.reshape(height, scale, width, scale, 3)
+    return (squares.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
 
 
 def _simulation(env: Any, task: Task) -> tuple[Any, Any]:

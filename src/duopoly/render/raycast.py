@@ -102,6 +102,20 @@ class RayCaster:
         return self._colours[geom] * shade[:, None]
 
 
+def sky_through(
+    scene: Any, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
+) -> Float[np.ndarray, "R 3"]:
+    """Colours of the sky, in [0, 1], seen through points of a scene's image, in pixels.
+
+    Args:
+        scene: as MuJoCo has brought it up to date, with its camera.
+        shape: height and width of the image, in pixels.
+        rows: from the top.
+        columns: from the left.
+    """
+    return _sky(_camera_rays(scene, shape, rows, columns)[1])
+
+
 def _camera_rays(
     scene: Any, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
 ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "R 3"]]:
