@@ -101,6 +101,35 @@ def test_stopped_after_any_round_is_as_never_stopped(whole, mixed, log, tmp_path
     assert rows_of(run) == rows_of(whole)
 
 
+def with_rounds(config: RunConfig, num_rounds: int) -> RunConfig:
+    settings = override(config.settings, {"collection.offline_rounds": num_rounds})
+    return dataclasses.replace(config, settings=settings)
+
+
+def test_a_finished_run_goes_on_to_more_rounds_on_its_log(whole, offline, mixed, log, tmp_path):
+    """As one that was meant to play so many from the first, and with real steps at the end."""
+    run = RunDirectory(tmp_path / "run")
+    train_in(run, with_rounds(offline, 1), resume=False, log=log)
+    assert len(rows_of(run)) == 1
+    train_in(run, mixed, resume=True)
+    assert numbers(run) == numbers(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_rounds_on_the_log_end_with_the_first_real_step(whole, mixed):
+    for num_rounds in (1, 3):
+        told = rf"collection\.offline_rounds is 2 there, {num_rounds} here"
+        with pytest.raises(UsageError, match=told):
+            train_in(whole, with_rounds(mixed, num_rounds), resume=True)
+
+
+def test_fewer_rounds_on_the_log_are_another_run(offline, log, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    train_in(run, offline, resume=False, log=log)
+    with pytest.raises(UsageError, match=r"collection\.offline_rounds is 2 there, 1 here"):
+        train_in(run, with_rounds(offline, 1), resume=True)
+
+
 def test_other_data_are_another_run(whole, mixed, log, tmp_path):
     other = dataclasses.replace(log, reward=log.reward + 1.0)
     with pytest.raises(

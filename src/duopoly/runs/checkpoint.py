@@ -16,7 +16,14 @@ import safetensors
 import safetensors.numpy
 
 from duopoly.runs import atomic, settings_json
-from duopoly.runs.config import FORMAT, MAX_STEPS, RunConfig, difference, read_record
+from duopoly.runs.config import (
+    FORMAT,
+    MAX_STEPS,
+    RunConfig,
+    difference,
+    read_record,
+    with_offline_rounds,
+)
 from duopoly.runs.errors import DamageError, tell
 from duopoly.settings import SettingsError
 
@@ -123,7 +130,10 @@ def load(path: Path, config: RunConfig) -> Checkpoint:
     if path.is_symlink() or not path.is_dir():
         raise DamageError("not a directory")
     manifest = _read_manifest(path / _MANIFEST)
-    if found := difference(_completed(manifest["run"]), _owner(config)):
+    there, here = _completed(manifest["run"]), _owner(config)
+    if manifest["env_steps"] == 0:
+        there = with_offline_rounds(there, here)
+    if found := difference(there, here):
         raise ForeignError(found)
     if path.name != name_of(manifest["round"]):
         raise DamageError(f"holds round {manifest['round']}")

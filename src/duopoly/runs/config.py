@@ -29,7 +29,8 @@ _SPAN: Final = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What is run; only ``steps`` may grow later, to extend the run."""
+    """What is run; only ``steps`` may grow later, to extend the run, and the rounds on logged data as
+    long as there is no other."""
 
     task: str
     algorithm: str
@@ -136,6 +137,27 @@ def difference(recorded: dict[str, Any], wanted: dict[str, Any], path: str = "")
         elif old != new:
             return f"{path}{name} is {_spell(old)} there, {_spell(new)} here"
     return None
+
+
+def extended(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """A run's record as it stands once the run has gone on to the end of another, if that is later.
+
+    Its steps may grow, and while they are 0 its rounds on logged data (`with_offline_rounds`).
+    """
+    if recorded["steps"] == 0:
+        recorded = with_offline_rounds(recorded, wanted)
+    return {**recorded, "steps": max(recorded["steps"], wanted["steps"])}
+
+
+def with_offline_rounds(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """A run's record with as many rounds on logged data as another has, if those are more.
+
+    Before the first real step a run is as it would be if it had been meant to play so many.
+    """
+    old, new = (one["settings"]["collection"] for one in (recorded, wanted))
+    rounds = max(old["offline_rounds"], new["offline_rounds"])
+    settings = {**recorded["settings"], "collection": {**old, "offline_rounds": rounds}}
+    return {**recorded, "settings": settings}
 
 
 def _spell(value: Any) -> str:

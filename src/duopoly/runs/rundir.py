@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from duopoly.runs import atomic
-from duopoly.runs.config import RunConfig, difference
+from duopoly.runs.config import RunConfig, difference, extended
 from duopoly.runs.errors import DamageError, UsageError
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -274,6 +274,6 @@ def peak_rss_mib() -> int:
 
 
 def _check_same(run: RunDirectory, recorded: RunConfig, wanted: RunConfig) -> None:
-    extended = dataclasses.replace(recorded, steps=max(recorded.steps, wanted.steps))
-    if found := difference(extended.to_dict(), wanted.to_dict()):
+    there, here = recorded.to_dict(), wanted.to_dict()
+    if found := difference(extended(there, here), here):
         raise UsageError(f"{run.path} holds a different run: {found}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from duopoly.runs import atomic
-from duopoly.runs.config import FORMAT, RunConfig, difference
+from duopoly.runs.config import FORMAT, RunConfig, difference, extended
 from duopoly.runs.errors import DamageError, UsageError
 from duopoly.runs.provenance import version
 
@@ -46,14 +46,14 @@ def is_kept(folder: Path, config: RunConfig, num_episodes: int) -> bool:
     if not (folder / "settings.json").exists():
         return False
     there, wanted = _record(folder), {**config.to_dict(), "mujoco": version("mujoco")}
-    is_shorter = isinstance(there.get("steps"), int) and there["steps"] < config.steps
-    if found := difference({**there, "steps": config.steps} if is_shorter else there, wanted):
+    grown = extended(there, wanted) if there.get("format") == FORMAT else there
+    if found := difference(grown, wanted):
         raise UsageError(
             f"{folder} holds what was played differently: {found}; move it away, or give another "
             "--results"
         )
     evaluation = folder / "evaluation.json"
-    if is_shorter or not atomic.exists(evaluation):
+    if grown != there or not atomic.exists(evaluation):
         return False
     return read(evaluation).get("num_episodes") == num_episodes
 
