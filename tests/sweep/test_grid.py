@@ -87,6 +87,11 @@ def test_a_task_alone_is_enough(tmp_path):
         ("tasks = []", "line 1, tasks: is empty"),
         ("tasks = 3", "line 1, tasks: 3 is no list of texts"),
         ("tasks = 'A'\nsteps = 0", "line 2, steps: 0 is no whole number"),
+        (
+            "tasks = 'A'\ndata = 'a.npz'\nsteps = -1",
+            "line 3, steps: -1 is no whole number of at le",
+        ),
+        ("tasks = 'A'\ndata = ['a.npz', 'a.npz']", "line 2, data: 'a.npz' stands there twice"),
         ("tasks = 'A'\nsteps = true", "line 2, steps: True is no whole number"),
         ("tasks = 'A'\n\nseeds = '3-1'", "line 3, seeds: seeds 3-1: '3-1' is no seed"),
         ("tasks = 'A'\nsettings = 3", "line 2, settings: is no table"),
@@ -111,6 +116,14 @@ def test_a_mistake_is_told_with_its_line_and_key(text, told, tmp_path):
         (
             "tasks = 'Reacher7DOF'\n[variants.a]\nmodel.window = 'x'",
             "line 3, variants.a.model.window: --model.window 'x': must be a whole number",
+        ),
+        (
+            "tasks = 'Reacher7DOF'\nsteps = 0\ndata = ['nowhere.npz']",
+            "line 3, data: nowhere.npz: nowhere.npz is missing",
+        ),
+        (
+            "tasks = 'Reacher7DOF'\ndata = 'sweep.toml'",
+            "line 2, data: sweep.toml: is damaged or no .npz file of numbers",
         ),
         ("tasks = 'Reacher7DOF'\nperturb = ['gaol@5']", "line 2, perturb: --perturb "),
         (

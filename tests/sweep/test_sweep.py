@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -15,12 +16,13 @@ import pytest
 from duopoly.cli.flags import read_flags
 from duopoly.cli.main import main
 from duopoly.cli.sweep import read_duration
-from duopoly.cli.train import Train, complete, run_of
+from duopoly.cli.train import Train, complete, read_log, run_of
 from duopoly.runs.errors import UsageError
 from duopoly.runs.provenance import version
 from duopoly.runs.rundir import RunDirectory, is_locked, locked
 from duopoly.sweep.kept import KEPT
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SWEEP = "tasks = 'Hopper-v5'\nsteps = 10_000\n"
 
 
@@ -153,6 +155,33 @@ def test_a_longer_run_goes_on():
     assert calls()[0].endswith("--steps 20000")
     Path("sweep.toml").write_text(SWEEP.replace("10_000", "5_000"))
     assert sweep("sweep.toml", "--seeds", "0") == 2
+
+
+def test_logged_data_reach_the_runs_and_tell_them_apart(monkeypatch, capsys):
+    def write_log(num_rows: int) -> None:
+        monkeypatch.setattr(sys, "argv", ["log_transitions.py", "log.npz", str(num_rows)])
+        runpy.run_path(str(EXAMPLES / "log_transitions.py"))
+
+    write_log(80)
+    text = "tasks = 'InvertedPendulum-v5'\nsteps = 0\ndata = 'log.npz'\n"
+    Path("sweep.toml").write_text(text)
+    words = ["InvertedPendulum-v5", "--steps", "0", "--data", "log.npz"]
+    wanted = complete(read_flags(words, Train))[1]
+    _, config = run_of(wanted, 0, read_log(wanted).record)
+    Path("settings.json").write_text(json.dumps(config.to_dict()))
+    assert sweep("sweep.toml", "--seeds", "0") == 0
+    assert calls()[0].endswith("--resume --steps 0 --data log.npz")
+    assert sweep("sweep.toml", "--seeds", "0") == 0
+    assert calls() == []
+
+    write_log(60)
+    assert sweep("sweep.toml", "--seeds", "0") == 2
+    assert "holds what was played differently: data.episodes is " in capsys.readouterr().err
+    Path("sweep.toml").write_text(text.replace("InvertedPendulum-v5", "Reacher7DOF"))
+    assert sweep("sweep.toml") == 2
+    told = "line 3, data: log.npz: observations has 4 components, Reacher7DOF observes 20"
+    assert told in capsys.readouterr().err
+    assert calls() == []
 
 
 def until(condition) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from tyro.conf import Positional, arg
 
@@ -27,10 +27,21 @@ from duopoly.sweep.grid import read_grid
 from duopoly.sweep.kept import is_kept
 from duopoly.sweep.study import Study
 from duopoly.sweep.worker import Order
+from duopoly.world.log_record import LogRecord
 from duopoly.world.tasks import UnknownTaskError
 
-_Sound = tuple[str, Study, train.Train]
-"""Where a study is from, the study, and its training as the command line understands it."""
+
+class _Sound(NamedTuple):
+    """A study that can be played."""
+
+    origin: str
+    """Where it is from."""
+    study: Study
+    wanted: train.Train
+    """Its training as the command line understands it."""
+    data: LogRecord | None
+    """Of the transitions that its runs begin with; None: with none, or they were not looked at."""
+
 
 _DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
@@ -96,7 +107,7 @@ def act(command: Sweep) -> None:
     catalogue.make(command.track)
     if not command.table:
         play(command, _missing_of(command, studies))
-    _print_tables(command, list(dict.fromkeys(study.name for _, study, _ in studies)))
+    _print_tables(command, list(dict.fromkeys(sound.study.name for sound in studies)))
 
 
 def plan(command: Sweep) -> list[Order]:
@@ -112,12 +123,13 @@ def _missing_of(command: Sweep, studies: Sequence[_Sound]) -> list[Order]:
     seeds = None if command.seeds is None else read_seeds(command.seeds)
     orders: list[Order] = []
     origins: dict[tuple[str, int], str] = {}
-    for origin, study, wanted in studies:
-        for seed in seeds or study.seeds:
-            if first := origins.get((study.name, seed)):
-                raise UsageError(f"{study.name}, seed {seed}, stands twice: {first}, {origin}")
-            origins[study.name, seed] = origin
-            if (order := _missing(command, study, wanted, seed)) is not None:
+    for sound in studies:
+        name = sound.study.name
+        for seed in seeds or sound.study.seeds:
+            if first := origins.get((name, seed)):
+                raise UsageError(f"{name}, seed {seed}, stands twice: {first}, {sound.origin}")
+            origins[name, seed] = sound.origin
+            if (order := _missing(command, sound, seed)) is not None:
                 orders.append(order)
     return orders
 
@@ -185,11 +197,16 @@ def _sound(command: Sweep) -> Iterator[_Sound]:
             grid = read_grid(Path(word))
             for study in grid.studies:
                 try:
-                    yield word, study, _train(command, study)
+                    wanted = _train(command, study)
                 except (UsageError, UnknownTaskError, SettingsError) as error:
                     raise grid.blame(study, error) from None
+                try:
+                    log = None if command.table else train.read_log(wanted)
+                except UsageError as error:
+                    raise grid.blame_key(("data",), error) from None
+                yield _Sound(word, study, wanted, log.record if log else None)
         elif word in STUDIES:
-            yield "the command line", STUDIES[word], _train(command, STUDIES[word])
+            yield _Sound("the command line", STUDIES[word], _train(command, STUDIES[word]), None)
         else:
             way_out = (
                 "; seeds are one word: --seeds 0,2,5" if word.isdigit() else nearest(word, STUDIES)
@@ -205,13 +222,14 @@ def _train(command: Sweep, study: Study) -> train.Train:
     return wanted
 
 
-def _missing(command: Sweep, study: Study, wanted: train.Train, seed: int) -> Order | None:
+def _missing(command: Sweep, sound: _Sound, seed: int) -> Order | None:
     """The order for a seed that is not there yet.
 
     Raises:
         UsageError: what is there is another run.
     """
-    run, config = train.run_of(wanted, seed)
+    study = sound.study
+    run, config = train.run_of(sound.wanted, seed, sound.data)
     kept = command.results / study.name / f"seed_{seed}"
     if is_kept(kept, config, command.episodes):
         return None

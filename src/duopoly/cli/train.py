@@ -118,9 +118,8 @@ def act(command: Train) -> None:
     """
     seeds = (command.seed,) if command.seeds is None else read_seeds(command.seeds)
     task = _sound_task(command.task_file) if command.task_file else None
-    if task or is_registered(command.task) or command.settings.collection.action_repeat:
-        _check_playable(task or get_task(command.task), command.settings)
-    log = _read_log(command, task) if command.data else None
+    _check_playable(command, task)
+    log = read_log(command, task)
     runs = [run_of(command, seed, log.record if log else None) for seed in seeds]
     tracking = [Tracking(catalogue.make(command.track), _draw_curve) for _ in runs]
     workers = task_file.workers(command.num_workers, command.task, command.task_file)
@@ -152,6 +151,24 @@ def run_of(
     changes = tuple(map(read_change, command.perturb))
     who = command.task, command.algorithm, seed
     return run, RunConfig(*who, command.steps, command.settings, changes, data)
+
+
+def read_log(command: Train, task: "Task | None" = None) -> "Log | None":
+    """The transitions that a run is to begin with, once they are checked; None: with none.
+
+    Raises:
+        UsageError: they cannot be used; naming the log, the array, the row and the way out.
+    """
+    if not command.data:
+        return None
+    from duopoly.runs.logs import load_log
+    from duopoly.world.task import TaskError
+
+    task, schedule = task or get_task(command.task), SCHEDULES[command.algorithm]
+    try:
+        return load_log(command.data, task, command.settings, schedule)
+    except TaskError as error:
+        raise UsageError(str(error)) from error
 
 
 def _task(typed: Typed) -> tuple[str, int, int | None]:
@@ -244,13 +261,6 @@ def _check_steps(
         )
 
 
-def _read_log(command: Train, task: "Task | None") -> "Log":
-    from duopoly.runs.logs import load_log
-
-    task, schedule = task or get_task(command.task), SCHEDULES[command.algorithm]
-    return load_log(command.data, task, command.settings, schedule)
-
-
 def _sound_task(file: Path) -> "Task":
     """The file's task, after a look at its functions and before anything is written."""
     task = task_file.load(file)
@@ -261,12 +271,15 @@ def _sound_task(file: Path) -> "Task":
     return task
 
 
-def _check_playable(task: "Task", settings: Settings) -> None:
+def _check_playable(command: Train, task: "Task | None") -> None:
     """Refuses spaces and action repeats that cannot be played, before anything is written."""
+    num_held = command.settings.collection.action_repeat
+    if not (task or is_registered(command.task) or num_held):
+        return
     from duopoly.world.task import TaskError
 
     try:
-        _ = task.held(settings.collection.action_repeat).spec
+        _ = (task or get_task(command.task)).held(num_held).spec
     except TaskError as error:
         raise UsageError(str(error)) from error
 

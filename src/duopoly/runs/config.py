@@ -29,8 +29,8 @@ _SPAN: Final = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What is run; only ``steps`` may grow later, to extend the run, and while they are 0 the rounds
-    on logged data."""
+    """What is run; only ``steps`` may grow later, to extend the run, and while they are 0 the
+    rounds on logged data."""
 
     task: str
     algorithm: str

@@ -6,6 +6,7 @@
     seeds = "0-4"                    # this is what it is without it
     steps = 50_000                   # without it: the preset's
     perturb = ["forearm@10000"]
+    data = ["log.npz"]               # logged transitions to begin with; then steps may be 0
 
     [settings]                       # of all runs
     model.window = 20_000
@@ -32,7 +33,7 @@ from duopoly.schedule import AlgorithmName
 from duopoly.settings import Improver
 from duopoly.sweep.study import SEEDS, Study
 
-KEYS: Final = ("tasks", "algorithms", "improvers", "seeds", "steps", "perturb")
+KEYS: Final = ("tasks", "algorithms", "improvers", "seeds", "steps", "perturb", "data")
 TABLES: Final = ("settings", "variants")
 
 _VARIANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -59,8 +60,12 @@ class Grid(NamedTuple):
                 words[key] = (setting, "--" + setting.replace("_", "-"))
         for key, spellings in (*words.items(), (("tasks",), (study.task,))):
             if key in self.lines and any(word in said for word in spellings):
-                return UsageError(f"{_at(self.path, self.lines, key)}: {said}")
+                return self.blame_key(key, error)
         return UsageError(f"{self.path}, {study.name}: {said}")
+
+    def blame_key(self, key: tuple[str, ...], error: Exception) -> UsageError:
+        """The error of what a key of this file holds, with its line."""
+        return UsageError(f"{_at(self.path, self.lines, key)}: {error}")
 
 
 def read_grid(path: Path) -> Grid:
@@ -100,9 +105,10 @@ def _studies(values: Mapping[str, Any]) -> Iterator[Study]:
     algorithms = _texts(values, "algorithms", typing.get_args(AlgorithmName)) or ("pal",)
     improvers = _texts(values, "improvers", typing.get_args(Improver)) or (None,)
     perturb = _texts(values, "perturb")
-    steps = values.get("steps")
-    if steps is not None and (type(steps) is not int or not 1 <= steps <= MAX_STEPS):
-        raise _MisfitError(("steps",), f"{steps!r} is no whole number of at least 1")
+    data = _texts(values, "data")
+    steps, least = values.get("steps"), 0 if data else 1
+    if steps is not None and (type(steps) is not int or not least <= steps <= MAX_STEPS):
+        raise _MisfitError(("steps",), f"{steps!r} is no whole number of at least {least}")
     seeds = SEEDS
     if "seeds" in values:
         try:
@@ -124,6 +130,7 @@ def _studies(values: Mapping[str, Any]) -> Iterator[Study]:
             chosen | common | changes[variant],
             perturb,
             seeds,
+            data,
         )
 
 

@@ -26,6 +26,8 @@ class Study:
     perturb: tuple[str, ...] = ()
     """Changes of the world on the way."""
     seeds: tuple[int, ...] = SEEDS
+    data: tuple[str, ...] = ()
+    """Logged transitions to begin with, as they are typed."""
 
     @property
     def name(self) -> str:
@@ -44,6 +46,8 @@ class Study:
             words += ["--steps", str(self.num_env_steps)]
         for setting, value in self.changes.items():
             words += _spell(setting, value)
+        if self.data:
+            words += ["--data", *self.data]
         return [*words, "--perturb", *self.perturb] if self.perturb else words
 
 
