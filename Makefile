@@ -60,5 +60,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "Installing duopoly and its pinned dependencies into $(VENV): a few minutes the first time."
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[video,robotics,export,ray,minari,wandb,mlflow,docs,dev]'
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[video,robotics,dm-control,export,ray,minari,wandb,mlflow,docs,dev]'
 	@touch $@

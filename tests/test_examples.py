@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from probes import TINY
 
+from duopoly import check_task
 from duopoly.agent import PAL, Agent
+from duopoly.cli.main import main
+from duopoly.cli.task_file import load
 from duopoly.presets import Preset
+from duopoly.render.frames import render_moments
+from duopoly.settings import override
+from duopoly.world.interaction import memoryless
+from duopoly.world.tasks import get_task
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -39,6 +46,43 @@ def test_custom_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "DIFFERS" not in told
     assert names["agent"].num_timesteps == 200
     assert np.isfinite(float(told.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("file", "extra", "packages"),
+    [
+        ("fetch_reach.py", "robotics", ["gymnasium_robotics"]),
+        ("dm_control_cartpole.py", "dm-control", ["dm_control", "shimmy"]),
+    ],
+)
+def test_robots_of_other_packages(
+    file: str, extra: str, packages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "off")  # dm_control looks for a display otherwise, and warns
+    for package in packages:
+        pytest.importorskip(package, reason=f"the example needs duopoly[{extra}]")
+    task = load(EXAMPLES / file)
+    assert "DIFFERS" not in str(check_task(task, 150))
+    agent = PAL(task, settings=override(TINY, {"evaluation.num_episodes": 1}))
+    returns = []
+    agent.learn(260, callback=lambda round_: returns.append(round_.metrics["eval/mean_reward"]))
+    assert agent.num_timesteps == 260
+    assert len(returns) == 2
+    assert np.isfinite(returns).all()
+
+
+def test_a_task_of_the_control_suite_needs_no_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    for package in ("dm_control", "shimmy"):
+        pytest.importorskip(package, reason="it needs duopoly[dm-control]")
+    main(["check", "dm_control/reacher-easy-v0", "--import", "shimmy", "--steps", "100"])
+    assert "dm_control/reacher-easy-v0: 100 actions in" in capsys.readouterr().out
+    task = get_task("dm_control/reacher-easy-v0")
+    still = memoryless(lambda obs, rng: np.zeros(2))  # noqa: ARG005
+    ((_, frame),) = render_moments(task, still, 0, 1, (12, 16))
+    assert frame.std() > 10
 
 
 def test_a_log_of_numpy_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

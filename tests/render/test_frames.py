@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 
@@ -57,6 +58,29 @@ def test_what_has_no_light_and_no_sky_of_its_own_is_lit(name: str) -> None:
     assert (frame.shape, frame.dtype) == ((60, 80, 3), np.uint8)
     assert np.median(frame) > 140
     assert frame.max(axis=2).min() > 50, "the edge of the robot is mixed with black"
+
+
+@pytest.mark.parametrize(
+    ("cameras", "chosen"),
+    [
+        (("", ""), None),
+        (("<camera/>", ""), None),
+        (("<camera/>", "<camera/>"), 1),
+        (("<camera mode='trackcom'/>", "<camera/>"), 0),
+        (("<camera/><camera mode='track'/>", ""), 1),
+    ],
+)
+def test_the_scene_is_seen_from_without_and_not_by_the_robots_eyes(
+    cameras: tuple[str, str], chosen: int | None
+) -> None:
+    on_robot, on_floor = cameras
+    model = mujoco.MjModel.from_xml_string(
+        f"<mujoco><worldbody><body><freejoint/><geom size='1'/>{on_robot}</body>"
+        f"<body>{on_floor}</body></worldbody></mujoco>"
+    )
+    camera = render._camera(model)
+    is_fixed = camera.type == int(mujoco.mjtCamera.mjCAMERA_FIXED)
+    assert (camera.fixedcamid if is_fixed else None) == chosen
 
 
 @pytest.mark.usefixtures("no_opengl")

@@ -312,19 +312,25 @@ def _shrunk(pixels: UInt8[np.ndarray, "rows columns 3"], scale: int) -> Frame:
 
 
 def _simulation(env: Any, task: Task) -> tuple[Any, Any]:
-    model = getattr(env.unwrapped, "model", None)
-    data = getattr(env.unwrapped, "data", None)
+    model, data = (getattr(env.unwrapped, name, None) for name in ("model", "data"))
+    if physics := getattr(env.unwrapped, "physics", None):  # of dm_control
+        model, data = (getattr(getattr(physics, n, None), "ptr", None) for n in ("model", "data"))
     if not (isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)):
         raise RenderError(f"{task.name} is not simulated by MuJoCo, so there is nothing to draw")
     return model, data
 
 
 def _camera(model: Any) -> Any:
-    """The model's own first camera, or one that overlooks the scene."""
+    """The model's own first camera, or one that overlooks the scene.
+
+    One that is fixed to what moves, such as in a robot's head or hand, does not show the robot.
+    """
     camera = mujoco.MjvCamera()
-    if model.ncam:
-        camera.type = int(mujoco.mjtCamera.mjCAMERA_FIXED)
-        camera.fixedcamid = 0
-    else:
+    is_eye = model.cam_mode == int(mujoco.mjtCamLight.mjCAMLIGHT_FIXED)
+    is_eye &= model.body_weldid[model.cam_bodyid] > 0
+    if is_eye.all():
         mujoco.mjv_defaultFreeCamera(model, camera)
+    else:
+        camera.type = int(mujoco.mjtCamera.mjCAMERA_FIXED)
+        camera.fixedcamid = int(np.argmin(is_eye))
     return camera
