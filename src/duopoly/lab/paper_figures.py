@@ -15,7 +15,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from duopoly.lab.curves import SUCCESS, at_common_steps
+from duopoly.lab.curves import SUCCESS, Look, at_common_steps
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.lab.studies import RESULTS, STUDIES, WORLDS
 from duopoly.render.figures import INK, new_figure, style, write
@@ -39,8 +39,7 @@ class Line:
     label: str
     source: str
     """Name of the study; of a published method, its own."""
-    colour: str
-    dashes: str | tuple[int, tuple[int, ...]] = "-"
+    look: Look
     is_published: bool = False
 
 
@@ -69,20 +68,22 @@ class Drawn(NamedTuple):
 
 
 # Blue, orange, grey and dark red stay apart without red or green cones; so do the dashes.
-PAL, MAL, BR, GDA, SVG = "#0b5fa5", "#e08214", "#b8b8b8", "#5c5c5c", "#7a0f2b"
+PAL, MAL, BR = Look("#0b5fa5"), Look("#e08214", "--"), Look("#b8b8b8", ":")
+GDA, SVG = Look("#5c5c5c", "-."), Look("#7a0f2b")
+DASHED_SVG = SVG._replace(dashes=(0, (5, 1)))
 
 
 def _published(method: str, colour: str, dashes: str) -> Line:
-    return Line(f"{method} (published)", method, colour, dashes, is_published=True)
+    return Line(f"{method} (published)", method, Look(colour, dashes), is_published=True)
 
 
 def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
     lines = (
         Line("PAL", f"{task}/{pal}", PAL),
-        Line("PAL, actor-critic", f"{task}/pal-svg", SVG, (0, (5, 1))),
-        Line("MAL", f"{task}/mal", MAL, "--"),
-        Line("BR", f"{task}/br", BR, ":"),
-        Line("GDA", f"{task}/gda", GDA, "-."),
+        Line("PAL, actor-critic", f"{task}/pal-svg", DASHED_SVG),
+        Line("MAL", f"{task}/mal", MAL),
+        Line("BR", f"{task}/br", BR),
+        Line("GDA", f"{task}/gda", GDA),
     )
     known = tuple(line for line in lines if line.source in STUDIES)
     return Panel(task, SUCCESS, known, last_step)
@@ -92,7 +93,7 @@ def _benchmark(task: str) -> Panel:
     unclipped = f"{task}-unclipped/pal-svg"
     ours = (
         Line("PAL, natural gradient", f"{task}/pal", PAL),
-        Line("MAL, natural gradient", f"{task}/mal", MAL, "--"),
+        Line("MAL, natural gradient", f"{task}/mal", MAL),
         Line("PAL, actor-critic, velocities uncut", unclipped, SVG)
         if unclipped in STUDIES
         else Line("PAL, actor-critic", f"{task}/pal-svg", SVG),
@@ -109,9 +110,9 @@ def _benchmark(task: str) -> Panel:
 def _changes(world: str, title: str) -> Panel:
     lines = (
         Line("PAL", f"Reacher7DOF/pal-{world}", PAL),
-        Line("PAL, window of 5 000", f"Reacher7DOF/pal-{world}-forgetting", BR, ":"),
-        Line("MAL", f"Reacher7DOF/mal-{world}", MAL, "--"),
-        Line("auto", f"Reacher7DOF/auto-{world}", SVG, (0, (5, 1))),
+        Line("PAL, window of 5 000", f"Reacher7DOF/pal-{world}-forgetting", BR),
+        Line("MAL", f"Reacher7DOF/mal-{world}", MAL),
+        Line("auto", f"Reacher7DOF/auto-{world}", DASHED_SVG),
     )
     known = tuple(line for line in lines if line.source in STUDIES)
     last_step, changes = WORLDS[world]
@@ -179,10 +180,11 @@ def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
         mean, x = interquartile_mean(scores)[shown], steps[shown]
         label = line.label if line.is_published else f"{line.label}, {_count(len(seeds))}"
         width = 1.3 if line.is_published else 1.9
-        axes.plot(x, mean, color=line.colour, ls=line.dashes, lw=width, label=label)
+        colour, dashes = line.look
+        axes.plot(x, mean, color=colour, ls=dashes, lw=width, label=label)
         if len(seeds) > 1:
             low, high = (end[shown] for end in bootstrap_interval([scores]))
-            axes.fill_between(x, low, high, color=line.colour, alpha=0.12, lw=0)
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
     axes.set_title(panel.task, fontsize=10)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("success" if panel.metric == SUCCESS else "return")
