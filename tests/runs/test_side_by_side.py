@@ -77,6 +77,15 @@ def test_in_two_parts_they_equal_those_in_one(together, config, tmp_path):
             assert row == pytest.approx(expected, nan_ok=True, rel=0.0, abs=0.0)
 
 
+def test_they_equal_those_that_are_evaluated_beside_the_next_round(together, config, tmp_path):
+    runs = runs_of(config, tmp_path)
+    train_side_by_side(runs, resume=False, overlaps=True)
+    for (one, _), (other, _) in zip(runs, together, strict=True):
+        assert state_of(one) == ("finished", "")
+        for row, expected in zip(rows_of(one), rows_of(other), strict=True):
+            assert row == pytest.approx(expected, nan_ok=True, rel=0.0, abs=0.0)
+
+
 def test_one_that_is_ahead_waits_for_none(config, tmp_path):
     ahead, behind = runs_of(config, tmp_path)
     train_in(*ahead, resume=False)

@@ -1,5 +1,6 @@
 """Whatever kills a run, it goes on as if nothing had happened."""
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -150,9 +151,9 @@ def torn(reaper: Reaper, append):
     return appended
 
 
-def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes, on_phase):
+def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes, on_phase, judged):
     """Rounds of 20 steps that move every number at random, by (seed, round) as the game does."""
-    del task, settings, schedule, changes, on_phase
+    del task, settings, schedule, changes, on_phase, judged
     while state.env_steps < num_env_steps:
         rng = np.random.default_rng((seed, state.round))
         moved = jax.tree.map(
@@ -192,9 +193,16 @@ def test_a_signal_during_start_up_is_recorded(config, tmp_path, monkeypatch, sig
     assert status["round"] is None
 
 
+@contextlib.contextmanager
+def fake_judging(*_):
+    """Those rounds know what their evaluation comes to."""
+    yield lambda round_, _: round_
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
-    config, tmp_path, monkeypatch, signum
+    config, tmp_path, monkeypatch, signum, overlaps
 ):
     run = RunDirectory(tmp_path / "run")
     append = atomic.append_synced
@@ -205,9 +213,10 @@ def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
             os.kill(os.getpid(), signum)
 
     monkeypatch.setattr(train, "play", fake_play)
+    monkeypatch.setattr(train, "judging", fake_judging)
     monkeypatch.setattr("duopoly.runs.metrics.append_synced", interrupted)
     with pytest.raises(Stopped):
-        train_in(run, config, resume=False)
+        train_in(run, config, resume=False, overlaps=overlaps)
     (row,) = read_progress(run.progress)
     assert (run.checkpoints / "round_000001").is_dir()
     assert status_of(run)["round"] == 1
@@ -219,11 +228,15 @@ def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
+@pytest.mark.parametrize("overlaps", [False, True])
 @pytest.mark.parametrize("num_deaths", [20, pytest.param(None, marks=pytest.mark.slow)])
-def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch, num_deaths):
+def test_death_between_any_two_changes_of_the_disk(
+    config, tmp_path, monkeypatch, num_deaths, overlaps
+):
     """Dies at some, or each, of the disk's changes in turn; every resumed run ends the same."""
     config = dataclasses.replace(config, steps=100)
     monkeypatch.setattr(train, "play", fake_play)
+    monkeypatch.setattr(train, "judging", fake_judging)
 
     def attempt(run: RunDirectory, num_changes: float) -> Reaper:
         reaper = Reaper(num_changes)
@@ -237,7 +250,7 @@ def test_death_between_any_two_changes_of_the_disk(config, tmp_path, monkeypatch
             ]:
                 patch.setattr(owner, name, reaper.guard(getattr(owner, name)))
             patch.setattr("duopoly.runs.metrics.append_synced", torn(reaper, atomic.append_synced))
-            train_in(run, config, resume=True)
+            train_in(run, config, resume=True, overlaps=overlaps)
         return reaper
 
     whole = RunDirectory(tmp_path / "whole")

@@ -4,7 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from tyro.conf import Positional, arg
 
@@ -33,6 +33,8 @@ from duopoly.world.tasks.catalogue import CATALOGUE
 if TYPE_CHECKING:
     from duopoly.world.logged import Log
     from duopoly.world.task import Task
+
+Overlap = Literal["auto", "always", "never"]
 
 DEFAULTS = preset("", "pal")
 """What a task without a preset of its own starts from."""
@@ -74,6 +76,8 @@ class Train:
     """Logged transitions to begin with: .npz files, or minari:ID; see collection.offline-rounds."""
     track: tuple[TrackerName, ...] = ()
     """What follows the run besides TensorBoard; a run that goes on keeps its own."""
+    overlap: Overlap = "auto"
+    """Evaluate and save a round while the next is played; auto: in the tasks that come with us."""
     settings: Annotated[Settings, arg(name="")] = DEFAULTS.settings
     """How far the players go."""
 
@@ -122,8 +126,13 @@ def act(command: Train) -> None:
     log = read_log(command, task)
     runs = [run_of(command, seed, log.record if log else None) for seed in seeds]
     tracking = [Tracking(catalogue.make(command.track), _draw_curve) for _ in runs]
-    workers = task_file.workers(command.num_workers, command.task, command.task_file)
-    how = {"resume": command.resume, "task": task, "log": log, "workers": workers}
+    how: dict[str, Any] = {
+        "resume": command.resume,
+        "task": task,
+        "log": log,
+        "workers": task_file.workers(command.num_workers, command.task, command.task_file),
+        "overlaps": _overlaps(command),
+    }
     if command.seeds is None:
         train_in(*runs[0], **how, tracking=tracking[0])
     else:
@@ -136,6 +145,16 @@ def act(command: Train) -> None:
         }.items():
             if path.exists():
                 print(f"{name:11s} {path}")
+
+
+def _overlaps(command: Train) -> bool:
+    """Whether to evaluate beside the next round, in an environment of its own.
+
+    Of a user's environment there may be one alone, such as a robot, or one may disturb another.
+    """
+    if command.overlap == "auto":
+        return command.task in CATALOGUE
+    return command.overlap == "always"
 
 
 def run_of(

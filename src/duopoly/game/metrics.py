@@ -28,8 +28,9 @@ HEAD: Final = """# Metrics
 
 One row of `progress.csv` per round, and one TensorBoard scalar each. A number that is not known in
 a round is `nan`. Units are the task's where none are given. `duopoly train` adds
-`time/iterations` (rounds so far), `time/time_elapsed` (seconds, stops excluded) and `time/fps`
-(environment steps per second).
+`time/iterations` (rounds so far), `time/time_elapsed` (seconds until the round was evaluated, stops
+excluded) and `time/fps` (environment steps per second). It evaluates a round beside the next one's
+first moves, which may take longer for it; `--overlap never` has each alone.
 
 | name | meaning |
 |---|---|

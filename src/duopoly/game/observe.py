@@ -6,8 +6,9 @@ of Theorem 1 (Eq. 5).
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Final
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from duopoly.model.fit import disagreement_on, prediction_error
 from duopoly.model.outcomes import outcome_error
 from duopoly.networks import Normaliser
 from duopoly.schedule import Leader, Schedule
-from duopoly.types import Metrics, Rollouts, Transitions
+from duopoly.types import Decision, Metrics, Rollouts, Transitions
 from duopoly.world.crew import Crew
 from duopoly.world.interaction import evaluate_by
 
@@ -50,12 +51,33 @@ METRICS: Final[Mapping[str, str]] = {
 }
 
 
-def evaluate_policy(game: Game, crew: Crew, state: GameState) -> Metrics:
-    """Evaluates the policy without its noise on episodes that never enter the data."""
+ActionFn = Callable[[], None]
+"""Told before each action of an evaluation, which an exception that it raises ends."""
+
+
+def evaluate_policy(
+    game: Game, crew: Crew, state: GameState, on_action: ActionFn | None = None
+) -> Metrics:
+    """Evaluates the policy that a round came to on episodes that never enter the data.
+
+    Without its noise. ``state`` is that after the round. Workers cannot be sent an ``on_action``.
+    """
+    begin = time.perf_counter()
     controller, number = controller_of(game, state.players), game.settings.evaluation.num_episodes
+    if on_action is not None:
+        controller = controller._replace(act=_telling(controller.act, on_action))
     with crew.playing(controller, state.env_steps, deterministic=True) as play:
-        result = evaluate_by(play, game.task, number, game.seed, state.round)
-    return report.of_evaluation(result, game.task)
+        result = evaluate_by(play, game.task, number, game.seed, state.round - 1)
+    seconds = time.perf_counter() - begin
+    return report.of_evaluation(result, game.task) | {"time/evaluate_s": seconds}
+
+
+def _telling(act: Callable[..., Decision], on_action: ActionFn) -> Callable[..., Decision]:
+    def told(*seen: Any) -> Decision:
+        on_action()
+        return act(*seen)
+
+    return told
 
 
 def measure_model_error(

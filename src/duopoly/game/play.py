@@ -7,6 +7,7 @@ Its algorithms are one game played in different orders, so each of them is a val
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -17,6 +18,7 @@ from duopoly.game.drift import rule, ruled
 from duopoly.game.metrics import unknown_metrics
 from duopoly.game.moves import collect, fit, improve, is_settled
 from duopoly.game.observe import (
+    ActionFn,
     evaluate_policy,
     leader_loss,
     measure_disagreement,
@@ -56,6 +58,12 @@ class Round:
 
     state: GameState
     metrics: Metrics
+    """NaN for what is not known; the evaluation's are unknown until the round is judged."""
+
+
+JudgeFn = Callable[[Round, ActionFn], Round]
+"""Evaluates the policy that a round came to; the function that it is given is told before each
+action, and an exception that this raises ends it."""
 
 
 def play(
@@ -69,6 +77,7 @@ def play(
     changes: Sequence[Change] = (),
     on_phase: PhaseFn = lambda _: None,
     workers: Workers = ALONE,
+    judged: bool = True,
 ) -> Iterator[Round]:
     """Plays round after round until the real world was stepped ``num_env_steps`` times.
 
@@ -79,7 +88,8 @@ def play(
 
     Everything random comes from (seed, round), so a game that goes on from a ``state`` is equal,
     bit by bit, to one that never stopped. ``on_phase`` is told what is done next within a round.
-    ``workers`` play its episodes, which are the same however many there are.
+    ``workers`` play its episodes, which are the same however many there are. Rounds that are not
+    ``judged`` lack their evaluation; `judging` makes up for it at any time.
 
     Raises:
         SettingsError: the settings' policy player cannot play by the schedule, or its leader not
@@ -100,7 +110,31 @@ def play(
     with contextlib.closing(Crew(task, changes, workers)) as crew:
         while goes_on(task, settings, state, num_env_steps):
             state, metrics = play_round(game, schedule, crew, state, num_env_steps, on_phase)
-            yield Round(state, metrics)
+            yield judge(game, crew, Round(state, metrics)) if judged else Round(state, metrics)
+
+
+@contextlib.contextmanager
+def judging(
+    task: Task, settings: Settings, seed: int, changes: Sequence[Change] = ()
+) -> Iterator[JudgeFn]:
+    """Yields what judges the rounds of a game that were played without it, in any thread.
+
+    It has environments of its own, so the game may go on meanwhile. Where the policy plans, its
+    actions are computed as the game's are.
+
+    Raises:
+        PerturbationError: the task's world cannot change like that.
+        SimulatorError: by what is yielded: an environment failed beyond dropping an episode.
+    """
+    game = Game(task.held(settings.collection.action_repeat), settings, seed)
+    with contextlib.closing(Crew(game.task, changes)) as crew:
+        yield functools.partial(judge, game, crew)
+
+
+def judge(game: Game, crew: Crew, round_: Round, on_action: ActionFn | None = None) -> Round:
+    """Evaluates the policy that a round came to, in the world of the round's end."""
+    found = evaluate_policy(game, crew, round_.state, on_action)
+    return Round(round_.state, round_.metrics | found)
 
 
 def play_round(
@@ -111,7 +145,10 @@ def play_round(
     num_env_steps: int,
     on_phase: PhaseFn,
 ) -> tuple[GameState, Metrics]:
-    """Plays one round; an improvement waits until there is a fitted model to play against."""
+    """Plays one round; an improvement waits until there is a fitted model to play against.
+
+    What it comes to is not judged yet.
+    """
     key = jax.random.fold_in(key_of(game.seed, Purpose.ROUND), state.round)
     key_fit, key_improve, key_error, key_gap = jax.random.split(key, 4)
     metrics = unknown_metrics() | {"time/total_timesteps": state.env_steps}
@@ -144,7 +181,6 @@ def play_round(
             elif move is Move.FIT and offline:
                 metrics |= measure_disagreement(game, state)
     on_phase("evaluating")
-    metrics |= evaluate_policy(game, crew, state)
     metrics |= measure_policy_gap(key_gap, game, state)
     metrics |= {
         "game/leader_loss": leader_loss(schedule, metrics),

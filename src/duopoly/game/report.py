@@ -42,6 +42,7 @@ def of_collection(result: CollectResult, task: Task, env_steps: int) -> Metrics:
 
 
 EVALUATION: Final[Mapping[str, str]] = {
+    "time/evaluate_s": "seconds of the evaluation episodes, which the next round may overlap",
     "eval/mean_reward": "mean return of the evaluation episodes (mean action)",
     "eval/std_reward": "standard deviation of their returns",
     "eval/mean_ep_length": "their mean length in actions",

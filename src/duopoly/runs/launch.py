@@ -33,12 +33,14 @@ def train_in(
     tracking: Tracking = UNTRACKED,
     log: "Log | None" = None,
     workers: Workers = ALONE,
+    overlaps: bool = False,
 ) -> None:
     """Begins a run in its directory, or continues it, and sees it to its end.
 
     A ``task`` is given where it is the user's own; else the config names it. ``tracking`` is what
     follows the run, a ``log`` what the config tells of its data, ``workers`` who play its episodes.
-    Where the run cannot be continued, nothing in its directory has changed.
+    Where it ``overlaps``, each round is evaluated and kept while the next one is played. Where the
+    run cannot be continued, nothing in its directory has changed.
 
     Raises:
         UsageError: the directory is not free for it, or a tracker cannot follow it; a
@@ -56,7 +58,8 @@ def train_in(
             from duopoly.runs.train import train
 
             with as_failures():
-                train(run, config, status, task, state, None, tracking, log, workers)
+                more = None, tracking, log, workers
+                train(run, config, status, task, state, *more, overlaps=overlaps)
 
 
 def train_side_by_side(
@@ -67,6 +70,7 @@ def train_side_by_side(
     tracking: Sequence[Tracking] | None = None,
     log: "Log | None" = None,
     workers: Workers = ALONE,
+    overlaps: bool = False,
 ) -> None:
     """`train_in` of several runs that differ in their seeds, as one program for all of them.
 
@@ -101,7 +105,8 @@ def train_side_by_side(
             for run, _ in runs:
                 provenance.record(run)
             seats = [(*one, status) for one, status in zip(runs, statuses, strict=True)]
-            train_all(seats, task, states, tracking or [UNTRACKED for _ in runs], log, workers)
+            followed = tracking or [UNTRACKED for _ in runs]
+            train_all(seats, task, states, followed, log, workers, overlaps=overlaps)
 
 
 def _found(

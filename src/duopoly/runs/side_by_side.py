@@ -27,12 +27,15 @@ def train_all(
     tracking: Sequence[Tracking],
     log: Log | None = None,
     workers: Workers = ALONE,
+    *,
+    overlaps: bool = False,
 ) -> None:
     """Trains runs that are locked and claimed, side by side.
 
     ``states`` are where they go on, ``tracking`` what follows each; new ones begin with ``log``.
-    Each has ``workers`` of its own.
-    To be called in the main thread, for it computes for the others and hears signals.
+    Each has ``workers`` of its own. Where it ``overlaps``, each evaluates and keeps a round while
+    all play the next. To be called in the main thread, for it computes for the others and hears
+    signals.
 
     Raises:
         FailureError: naming the seeds whose games broke down, once the others are through.
@@ -59,7 +62,8 @@ def train_all(
             progress = contextlib.nullcontext(live(config.seed))
             try:
                 with band.seat(config.seed), told(status), as_failures():
-                    train(run, config, status, task, state, progress, tracking, log, workers)
+                    more = progress, tracking, log, workers
+                    train(run, config, status, task, state, *more, overlaps=overlaps)
             except BaseException as error:
                 errors[config.seed] = error
 

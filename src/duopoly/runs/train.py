@@ -1,16 +1,19 @@
 """Plays a game in a run directory until its steps are used up."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from duopoly.game.play import PhaseFn, Round, play
+from duopoly.game.play import PhaseFn, Round, judging, play
 from duopoly.game.state import GameState, start
 from duopoly.lockstep import meet
+from duopoly.policy.catalogue import PLAYERS
 from duopoly.runs import checkpoint, snapshot
 from duopoly.runs.config import RunConfig
 from duopoly.runs.errors import UsageError
-from duopoly.runs.keeper import kept
+from duopoly.runs.keeper import KeepFn, kept
+from duopoly.runs.overlap import GoOnFn, overlapped
 from duopoly.runs.progress import Console, Live, live_progress
 from duopoly.runs.rundir import RunDirectory
 from duopoly.runs.status import RunStatus
@@ -33,13 +36,17 @@ def train(
     tracking: Tracking = UNTRACKED,
     log: Log | None = None,
     workers: Workers = ALONE,
+    *,
+    overlaps: bool = False,
 ) -> None:
     """Trains in a run directory that is locked and claimed, until the steps are used up.
 
     A ``task`` is given where it is the user's own; the ``state``, where the run goes on, by
     `resume_state`. Whatever ends it early, the last finished round is on disk. ``progress``
     is where it is told; by default the terminal. ``tracking`` is what follows it besides. A new
-    run begins with the transitions of its ``log``. ``workers`` play its episodes.
+    run begins with the transitions of its ``log``. ``workers`` play its episodes. Where it
+    ``overlaps``, each round is evaluated and kept while the next one is played; not where the
+    policy plans, for that computes as the game does, nor where workers make evaluation short.
 
     Raises:
         UsageError: a tracker cannot follow it.
@@ -53,8 +60,32 @@ def train(
         progress or live_progress(title, state.env_steps, config.steps, Console()) as live,
         watched(),
     ):
+        has_time = workers.number == 1 and PLAYERS[config.settings.policy.improver].has_parameters
+        if overlaps and has_time:
+            _overlapping(config, task, state, live, keep)
+            return
         for round_ in _rounds(config, task, state, live.phase, workers):
             live.tell(keep(round_))
+
+
+def _overlapping(config: RunConfig, task: Task, state: GameState, live: Live, keep: KeepFn) -> None:
+    """Plays on while the round before is evaluated, kept and told."""
+    with (
+        judging(task, config.settings, config.seed, config.perturb) as judge,
+        overlapped() as aside,
+    ):
+
+        def phase(name: str) -> None:
+            aside.check()
+            live.phase(name)
+
+        def finish(round_: Round, go_on: GoOnFn) -> None:
+            with watched():
+                round_ = judge(round_, go_on)
+            live.tell(keep(round_))
+
+        for round_ in _rounds(config, task, state, phase, judged=False):
+            aside.hand_over(functools.partial(finish, round_))
 
 
 def resume_state(
@@ -79,9 +110,18 @@ def resume_state(
 
 
 def _rounds(
-    config: RunConfig, task: Task, state: GameState, on_phase: PhaseFn, workers: Workers
+    config: RunConfig,
+    task: Task,
+    state: GameState,
+    on_phase: PhaseFn,
+    workers: Workers = ALONE,
+    *,
+    judged: bool = True,
 ) -> Iterator[Round]:
-    """Plays round after round, each beside those of other seeds where there are any."""
+    """Plays round after round, each beside those of other seeds where there are any.
+
+    Rounds that are not ``judged`` are still to be evaluated.
+    """
     schedule = SCHEDULES[config.algorithm]
     for round_ in play(
         task,
@@ -93,6 +133,7 @@ def _rounds(
         changes=config.perturb,
         on_phase=on_phase,
         workers=workers,
+        judged=judged,
     ):
         yield round_
         meet()
