@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from duopoly.bench import AXES, PATHS, growth, kernels
+from duopoly.bench import AXES, PATHS, axes, kernels
 from duopoly.bench.growth import Growth
 from duopoly.bench.measure import SOURCES, Measured, measure, sources_of
 from duopoly.bench.table import as_table, ratio_to
@@ -19,7 +19,7 @@ from duopoly.runs.errors import FailureError, UsageError
 
 def test_what_can_be_typed_can_be_prepared():
     assert list(PREPARE) == list(PATHS)
-    assert list(growth.PREPARE) == list(AXES)
+    assert list(axes.PREPARE) == list(AXES)
 
 
 def test_arithmetic_is_that_of_the_dense_layers():
@@ -41,13 +41,16 @@ def test_a_path_is_timed_shown_and_kept(tmp_path, capsys):
 def test_growth_is_measured_shown_kept_and_drawn(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(AXES, "fit-rows", (100, 400, 1_600))
     out = tmp_path / "growth.json"
-    main(["bench", "--growth", "--only", "fit-rows", "--runs", "3", "--out", str(out)])
+    main(["bench", "--growth", "--only", "fit-rows", "--out", str(out)])
     kept = json.loads(out.read_text())["axes"]["fit-rows"]
     assert kept["sizes"] == [100, 400, 1_600]
     assert len(kept["seconds"]) == len(kept["mib"]) == 3
     assert all(mib > 1.0 for mib in kept["mib"])
     assert out.with_suffix(".png").stat().st_size > 10_000
-    assert re.search(r"fit .*rows .*100 to 1,600", capsys.readouterr().out)
+    assert [len(one["seconds"]) for one in kept["measured"]] == [3, 3, 3]
+    told = capsys.readouterr().out
+    assert re.search(r"fit-rows, 100 to 1,600: exponents .* measured in \d+ s", told)
+    assert re.search(r"fit .*rows .*100 to 1,600", told)
 
 
 def test_exponents_are_those_of_the_larger_sizes():
@@ -57,8 +60,16 @@ def test_exponents_are_those_of_the_larger_sizes():
     assert Growth(sizes, measured).exponents == pytest.approx((1.5, 1.5))
 
 
+def test_a_worker_draws_nothing():
+    """What draws takes more time to import than most sizes take to run."""
+    code = "import sys, duopoly.bench.worker; print({'matplotlib', 'scipy.stats'} & {*sys.modules})"
+    words = (sys.executable, "-c", code)
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert told == "set()\n"
+
+
 def test_seeds_side_by_side_are_a_path():
-    growth.PREPARE["round-seeds"](2).run()
+    axes.PREPARE["round-seeds"](2).run()
 
 
 def test_growth_is_not_compared(capsys):

@@ -9,21 +9,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tiny_runs import TASK, TINY
 
 from duopoly.runs.settings_json import to_dict
+from duopoly.sweep.worker import num_rounds
 
 pytestmark = pytest.mark.slow
 
 NUM_KILLS = 5
+NUM_SEEDS = 2
+NUM_STEPS = 1_220
+"""Thirty rounds: a run that is killed has come further since it was killed last."""
 CLOCK = "time/"
+PATIENCE_SECONDS = 600.0
+"""Processes start slowly where many run at once."""
 
 
 def write_sweep(folder: Path) -> None:
-    """Two seeds of two variants, each of fifty rounds of a tiny game."""
+    """Two seeds of a tiny game."""
     groups = to_dict(TINY).items()
     tables = {group: values for group, values in groups if isinstance(values, dict)}
     settings = "\n".join(
@@ -33,16 +40,24 @@ def write_sweep(folder: Path) -> None:
         if not isinstance(value, dict)
     )
     (folder / "sweep.toml").write_text(
-        f"tasks = '{TASK}'\nseeds = '0-1'\nsteps = 2_000\n[settings]\n{settings}\n"
-        "[variants.a]\n[variants.b]\nmodel.learning_rate = 0.01\n"
+        f"tasks = '{TASK}'\nseeds = '0-{NUM_SEEDS - 1}'\nsteps = {NUM_STEPS}\n"
+        f"[settings]\n{settings}\n[variants.a]\nmodel.learning_rate = 0.01\n"
     )
 
 
-def start(folder: Path, *words: str) -> "subprocess.Popen[bytes]":
+@contextlib.contextmanager
+def driver(folder: Path, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A sweep in a process of its own, which is stopped where the test fails meanwhile."""
     command = [sys.executable, "-m", "duopoly", "sweep", "sweep.toml", "--episodes", "2", *words]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--threads", "1"], cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def what_is_kept(folder: Path) -> dict[str, object]:
@@ -69,51 +84,64 @@ def what_is_kept(folder: Path) -> dict[str, object]:
 def undisturbed(tmp_path_factory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_sweep(folder)
-    assert start(folder, "--jobs", "2").wait() == 0
+    with driver(folder, "--jobs", "2") as process:
+        assert process.wait() == 0
     kept = what_is_kept(folder)
-    assert len(kept) == 4 * 5
+    assert len(kept) == NUM_SEEDS * 5
     return kept
 
 
-def processes_of_runs(folder: Path) -> list[int]:
-    """The processes that train in a folder."""
-    found = []
+def processes_of_runs(folder: Path) -> dict[Path, int]:
+    """The processes that train in a folder, by the run of each."""
+    found = {}
     for path in folder.rglob("status.json"):
         with contextlib.suppress(OSError, ValueError):
             status = json.loads(path.read_text())
             if status["state"] == "running":
                 os.kill(status["pid"], 0)
-                found.append(status["pid"])
+                found[path.parent] = status["pid"]
     return found
 
 
-def wait_for_runs(folder: Path, seconds: float = 120.0) -> list[int]:
-    end = time.monotonic() + seconds
-    while not (found := processes_of_runs(folder)):
+def wait_for_runs(folder: Path, num_runs: int = 1) -> None:
+    """Waits until so many runs are trained at once."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while len(processes_of_runs(folder)) < num_runs:
         assert time.monotonic() < end
         time.sleep(0.05)
-    return found
 
 
-def test_a_killed_driver_and_killed_runs_lose_nothing(undisturbed, tmp_path):
+def kill_a_run(folder: Path, rounds: dict[Path, int], chance: random.Random) -> None:
+    """Kills one that has come further than the ``rounds`` at which it was killed last."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        alive = processes_of_runs(folder)
+        further = [run for run in alive if num_rounds(run) > rounds.get(run, 0)]
+        if further:
+            run = chance.choice(sorted(further))
+            rounds[run] = num_rounds(run)
+            with contextlib.suppress(ProcessLookupError):  # it has come to its end
+                os.kill(alive[run], signal.SIGKILL)
+                return
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_killed_drivers_and_killed_runs_lose_nothing(undisturbed, tmp_path):
+    """A run that is killed is begun anew by its driver, or, where that is killed first, the next.
+
+    What a killed driver has begun plays on, and the next one waits for it.
+    """
     write_sweep(tmp_path)
-    chance = random.Random(0)
+    chance, rounds = random.Random(0), dict[Path, int]()
     for _ in range(NUM_KILLS):
-        driver = start(tmp_path, "--jobs", "2")
-        wait_for_runs(tmp_path)
-        time.sleep(chance.uniform(0.0, 3.0))
-        driver.kill()
-        driver.wait()
-    driver = start(tmp_path, "--jobs", "2")
-    num_killed = 0
-    while driver.poll() is None and num_killed < NUM_KILLS:
-        if found := processes_of_runs(tmp_path):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(chance.choice(found), signal.SIGKILL)
-                num_killed += 1
-        time.sleep(chance.uniform(4.0, 8.0))
-    assert driver.wait() == 0
-    assert num_killed == NUM_KILLS
+        with driver(tmp_path, "--jobs", "2") as process:
+            kill_a_run(tmp_path, rounds, chance)
+            time.sleep(chance.uniform(0.0, 2.0))
+            assert process.poll() is None
+            process.kill()
+    with driver(tmp_path, "--jobs", "2") as process:
+        assert process.wait() == 0
     assert what_is_kept(tmp_path) == undisturbed
 
 
@@ -123,14 +151,11 @@ def test_a_ray_cluster_that_loses_a_node_loses_nothing(undisturbed, tmp_path):
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         node = cluster.add_node(num_cpus=1)
-        cluster.wait_for_nodes()
-        driver = start(tmp_path, "--ray", cluster.address)
-        end = time.monotonic() + 120.0
-        while len(processes_of_runs(tmp_path)) < 2:  # one on each node
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        cluster.remove_node(node, allow_graceful=False)
-        assert driver.wait() == 0
+        cluster.wait_for_nodes(PATIENCE_SECONDS)
+        with driver(tmp_path, "--ray", cluster.address) as process:
+            wait_for_runs(tmp_path, 2)  # one on each node
+            cluster.remove_node(node, allow_graceful=False)
+            assert process.wait() == 0
     finally:
         cluster.shutdown()
     assert what_is_kept(tmp_path) == undisturbed
@@ -153,10 +178,12 @@ def test_a_cluster_of_this_machine_alone_listens_to_nobody_else(undisturbed, tmp
     pytest.importorskip("ray")
     write_sweep(tmp_path)
     before = listening()
-    driver = start(tmp_path, "--ray", "auto")
-    wait_for_runs(tmp_path)
-    new = listening() - before
-    assert driver.wait() == 0
+    with driver(tmp_path, "--ray", "auto", "--seeds", "0") as process:
+        wait_for_runs(tmp_path)
+        new = listening() - before
+        assert process.wait() == 0
     assert len(new) > 2
     assert all(address.startswith(LOOPBACK) for address in new), new
-    assert what_is_kept(tmp_path) == undisturbed
+    kept = what_is_kept(tmp_path)
+    assert kept == {name: undisturbed[name] for name in kept}
+    assert len(kept) == 5

@@ -25,13 +25,17 @@ PATHS: Final = {
 """What is measured, by the name that is typed."""
 
 AXES: Final = {
-    "imagine-rollouts": tuple(50 * 2**n for n in range(7)),
-    "imagine-horizon": tuple(25 * 2**n for n in range(7)),
+    "imagine-rollouts": tuple(50 * 4**n for n in range(4)),
+    "imagine-horizon": tuple(25 * 4**n for n in range(4)),
     "imagine-members": tuple(2**n for n in range(5)),
     "imagine-obs": tuple(8 * 4**n for n in range(5)),
-    "fit-rows": tuple(10**n for n in range(3, 7)),
+    "fit-rows": tuple(1_000 * 8**n for n in range(4)),
     "fit-members": tuple(2**n for n in range(5)),
     "fit-obs": tuple(8 * 4**n for n in range(5)),
-    "round-seeds": tuple(2**n for n in range(6)),
+    "round-seeds": tuple(2**n for n in range(4)),
 }
-"""Sizes at which the growth of cost is measured: a path, and what of it grows."""
+"""Sizes at which the growth of cost is measured: a path, and what of it grows.
+
+A process each, most of which takes seconds to start and to compile: all of them together should
+take no more than six minutes on two cores.
+"""

@@ -1,45 +1,19 @@
-"""How time and memory grow with the sizes of the work: along which axes, and at which exponents.
+"""How time and memory grow with the sizes of the work: at which exponents, told and drawn."""
 
-Every size is prepared and run in a process of its own, as a hot path is.
-"""
-
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from duopoly.bench import AXES, kernels, whole
-from duopoly.bench.kernels import Prepared
+from duopoly.bench import AXES
 from duopoly.bench.measure import Measured
 from duopoly.lab.curves import LOOKS
 from duopoly.render.figures import INK, add_legend, new_figure, style, write
 from duopoly.runs import atomic
 from duopoly.runs.provenance import versions
-from duopoly.settings import ModelSettings
-
-# Networks of the presets, and short rollouts, so that the largest sizes take seconds.
-_MODEL: Final = dataclasses.replace(kernels.MODEL, hidden=(256, 256))
-_HORIZON: Final = 100
-
-PREPARE: Final[Mapping[str, Callable[[int], Prepared]]] = {
-    "imagine-rollouts": lambda n: kernels.imagine_path(_MODEL, n, _HORIZON),
-    "imagine-horizon": lambda n: kernels.imagine_path(_MODEL, horizon=n),
-    "imagine-members": lambda n: kernels.imagine_path(_of(n), horizon=_HORIZON),
-    "imagine-obs": lambda n: kernels.imagine_path(_MODEL, horizon=_HORIZON, num_obs=n),
-    "fit-rows": lambda n: kernels.fit_path(_MODEL, n, 1),
-    "fit-members": lambda n: kernels.fit_path(_of(n), num_epochs=1),
-    "fit-obs": lambda n: kernels.fit_path(_MODEL, num_epochs=1, num_obs=n),
-    "round-seeds": whole.seeds_path,
-}
-"""What is measured along each of the `AXES`."""
-
-
-def _of(num_members: int) -> ModelSettings:
-    return dataclasses.replace(_MODEL, num_members=num_members)
 
 
 class Growth(NamedTuple):
@@ -70,6 +44,13 @@ class Growth(NamedTuple):
         half = len(self.sizes) // 2
         x, y = np.log(self.sizes[half:]), np.log(values[half:])
         return float(np.polyfit(x, y, 1)[0])
+
+
+def describe(name: str, growth: Growth) -> str:
+    """One line about an axis."""
+    in_time, in_memory = growth.exponents
+    span = f"{growth.sizes[0]:,} to {growth.sizes[-1]:,}"
+    return f"{name}, {span}: exponents {in_time:.2f} of time, {in_memory:.2f} of memory"
 
 
 def as_table(found: Mapping[str, Growth]) -> Table:

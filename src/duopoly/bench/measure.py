@@ -28,7 +28,8 @@ class Measured(NamedTuple):
     num_flops: float | None
     """Floating-point operations of one run."""
     rates: list[float]
-    """Of matrix products beside the runs, in floating-point operations per second."""
+    """Of matrix products beside the runs, in floating-point operations per second; along an axis of
+    growth they are not measured."""
     peak_mib: float
     device: str
     idle_mib: float | None = None
@@ -75,7 +76,9 @@ def sources_of(revision: str) -> Iterator[Path]:
 def measure(
     name: str, num_runs: int, sides: Sequence[Path] = (SOURCES,), size: int | None = None
 ) -> list[Measured]:
-    """Times a hot path of each side's sources, run by run in turn; ``size``: along its axis.
+    """Times a hot path of each side's sources, run by run in turn.
+
+    With a ``size`` it is one along its axis of growth, and no matrix products are timed beside it.
 
     Raises:
         FailureError: the path breaks down, or one of the sides does not know it.
@@ -88,7 +91,8 @@ def measure(
         seconds: list[list[float]] = [[] for _ in sides]
         rates: list[float] = []
         for _ in range(num_runs):
-            rates.append(_ask(workers[0], "rate"))
+            if size is None:
+                rates.append(_ask(workers[0], "rate"))
             for taken, worker in zip(seconds, workers, strict=True):
                 taken.append(_ask(worker, "run"))
         ends = [_ask(worker, "end") for worker in workers]

@@ -16,7 +16,7 @@ from duopoly.lockstep import Band
 from duopoly.policy.gaussian import gaussian_controller, init_policy
 from duopoly.presets import preset
 from duopoly.schedule import SCHEDULES
-from duopoly.settings import Improver, PolicySettings
+from duopoly.settings import Improver, PolicySettings, override
 from duopoly.types import Controller
 from duopoly.world.interaction import collect, evaluate
 from duopoly.world.task import Task
@@ -24,6 +24,12 @@ from duopoly.world.tasks import get_task
 
 NUM_STEPS: Final = 5_000
 """Of the simulator, and of a collection."""
+SMALL: Final = {
+    "imagination.num_rollouts": 10,
+    "policy.steps.conservative": 4,
+    "evaluation.num_episodes": 2,
+}
+"""Settings of a game of which many are played."""
 SWIFT, NEVER_ENDS, HOPPER = "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5"
 
 
@@ -72,8 +78,8 @@ def round_path(improver: Improver | None = None) -> Prepared:
 
 
 def seeds_path(num_seeds: int) -> Prepared:
-    """The next round of several games that are played side by side."""
-    settings = preset(SWIFT, "pal").settings
+    """The next round of several games that are played side by side, each of them small."""
+    settings = override(preset(SWIFT, "pal").settings, SMALL)
     games = [
         play(get_task(SWIFT), settings, SCHEDULES["pal"], seed, num_env_steps=10**9)
         for seed in range(num_seeds)

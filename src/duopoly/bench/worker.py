@@ -1,6 +1,6 @@
 """One hot path, run whenever it is told to: ``python -m duopoly.bench.worker PATH [SIZE]``.
 
-With a size it is the path along one of the axes of `growth`, at that size.
+With a size it is the path along one of the `axes`, at that size.
 
 It prepares the path, runs it once, for that compiles, and answers ``ready``. To each line on stdin
 it answers with one of JSON: ``run`` with the seconds of another run, ``rate`` with the rate of
@@ -18,7 +18,7 @@ from typing import Final
 
 import jax
 
-from duopoly.bench import growth, kernels, whole
+from duopoly.bench import axes, kernels, whole
 from duopoly.bench.kernels import Prepared, matrix_product
 from duopoly.runs.rundir import peak_rss_mib
 
@@ -48,7 +48,6 @@ def main() -> None:
     idle_mib = _peak_mib()
     path = _prepared(*sys.argv[1:])
     _seconds(path)
-    yardsticks = [matrix_product(size) for size in SIZES]
 
     def answer(what: object) -> None:
         print(json.dumps(what), file=answers, flush=True)
@@ -59,7 +58,7 @@ def main() -> None:
             case "run":
                 answer(_seconds(path))
             case "rate":
-                answer(max(_rate(one) for one in yardsticks))
+                answer(max(_rate(one) for one in _yardsticks()))
             case _:
                 answer(
                     {
@@ -73,13 +72,18 @@ def main() -> None:
 
 
 def _prepared(name: str, size: str | None = None) -> Prepared:
-    return PREPARE[name]() if size is None else growth.PREPARE[name](int(size))
+    return PREPARE[name]() if size is None else axes.PREPARE[name](int(size))
 
 
 def _seconds(path: Prepared) -> float:
     begin = time.perf_counter()
     jax.block_until_ready(path.run())
     return time.perf_counter() - begin
+
+
+@functools.cache
+def _yardsticks() -> list[Prepared]:
+    return [matrix_product(size) for size in SIZES]
 
 
 def _rate(yardstick: Prepared) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,13 +26,15 @@ class Bench:
     """Revision of the clone that this is; each run is followed by one of it."""
     growth: bool = False
     """Instead, measure how time and memory grow with the sizes of the work."""
-    runs: int = between(3, 1_000, 5)
-    """Runs of each path that are timed."""
+    runs: int | None = between(3, 1_000, None)
+    """Runs of each path that are timed [default: 5, with --growth 3 of each size]."""
     out: Path | None = None
     """JSON file to write [default: bench.json or growth.json in results/bench]."""
 
 
 FOLDER: Final = Path("results/bench")
+NUM_RUNS: Final = 5
+NUM_RUNS_OF_A_SIZE: Final = 3
 
 
 def act(command: Bench) -> None:
@@ -70,7 +73,7 @@ def _time(command: Bench, names: tuple[str, ...], out: Path) -> None:
         results = {}
         for number, name in enumerate(names, 1):
             tell(f"{number} of {len(names)}: {name}, {PATHS[name]}")
-            results[name] = measure(name, command.runs, sides)
+            results[name] = measure(name, command.runs or NUM_RUNS, sides)
     keep(results, command.against, out)
     Console().print(as_table(results, command.against))
 
@@ -78,18 +81,20 @@ def _time(command: Bench, names: tuple[str, ...], out: Path) -> None:
 def _grow(command: Bench, names: tuple[str, ...], out: Path) -> None:
     from rich.console import Console
 
-    from duopoly.bench.growth import Growth, as_table, keep
+    from duopoly.bench.growth import Growth, as_table, describe, keep
     from duopoly.bench.measure import measure
 
-    found = {}
+    found, num_runs = {}, command.runs or NUM_RUNS_OF_A_SIZE
     with _telling() as tell:
         for number, name in enumerate(names, 1):
-            sizes, measured = AXES[name], []
+            begin, sizes, measured = time.monotonic(), AXES[name], []
             for size in sizes:
                 tell(f"{number} of {len(names)}: {name}, {size:,} of up to {sizes[-1]:,}")
-                measured += measure(name, command.runs, size=size)
+                measured += measure(name, num_runs, size=size)
             found[name] = Growth(sizes, measured)
-            keep(found, out)  # axis by axis, for all of them take many minutes
+            keep(found, out)  # axis by axis, for all of them take minutes
+            seconds = time.monotonic() - begin
+            print(f"{describe(name, found[name])}; measured in {seconds:.0f} s", flush=True)
     Console().print(as_table(found))
 
 
