@@ -59,6 +59,13 @@ def test_rows_after_the_checkpoint_are_cut_off(path):
     assert path.read_bytes() == whole
 
 
+def test_what_is_kept_is_what_is_read_again(path):
+    path.write_text(path.read_text().replace("200", "many") + "3,torn")
+    table = ProgressTable(path, num_rounds=3)
+    assert len(table.kept) == 3
+    assert [repr(row) for row in table.kept] == [repr(row) for row in read_progress(path)]
+
+
 def test_rows_are_kept_by_their_round_and_missing_ones_are_told(path, capsys):
     """The row of the second round was lost: the third is still none of the first two."""
     lines = path.read_text().splitlines(keepends=True)

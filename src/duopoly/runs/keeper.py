@@ -23,7 +23,6 @@ from duopoly.runs.metrics import (
     Metrics,
     ProgressTable,
     place,
-    read_progress,
 )
 from duopoly.runs.rundir import RunDirectory, claim, is_begun, locked
 from duopoly.runs.signals import held
@@ -76,8 +75,7 @@ def kept(
         return metrics
 
     seen = tracked(config, place(state.env_steps, state.round), run.path)
-    rows = read_progress(run.progress)
-    with followed(seen, tracking.trackers, [TensorBoard()], rows) as followers:
+    with followed(seen, tracking.trackers, [TensorBoard()], table.kept) as followers:
         yield keep
         if goes_on(task, config.settings, reached, config.steps):
             followers.end("stopped")

@@ -53,6 +53,8 @@ class ProgressTable:
         if missing := set(range(1, num_rounds + 1)) - {row[ROUND] for row in rows}:
             rounds = ", ".join(map(str, sorted(missing)))
             tell(f"duopoly: {path} lacks the rows of rounds {rounds}")
+        self.kept = [{tag: row.get(tag, math.nan) for tag in header} for row in rows]
+        """The rows that were kept, as they are read from now on."""
         lines = [_line(header)] + [_line(_spell(row, header)) for row in rows]
         write_file(path, "".join(lines if header else []).encode())
 
