@@ -173,7 +173,12 @@ def test_logged_data_reach_the_runs_and_tell_them_apart(monkeypatch, capsys):
     assert calls()[0].endswith("--resume --steps 0 --data log.npz")
     assert sweep("sweep.toml", "--seeds", "0") == 0
     assert calls() == []
+    Path("sweep.toml").write_text(text + "settings.collection.offline_rounds = 60\n")
+    sweep("sweep.toml", "--seeds", "0")
+    words = calls()[0].split()
+    assert words[words.index("--collection.offline-rounds") + 1] == "60"
 
+    Path("sweep.toml").write_text(text)
     write_log(60)
     assert sweep("sweep.toml", "--seeds", "0") == 2
     assert "holds what was played differently: data.episodes is " in capsys.readouterr().err
