@@ -129,7 +129,7 @@ def tiny_flags() -> list[str]:
     for name, value in _leaves(TINY):
         if value is False:
             continue  # a switch that is not thrown
-        values = value if isinstance(value, tuple) else (value,)
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
         words += ["--" + name.replace("_", "-"), *map(str, values)]
     return words
 
