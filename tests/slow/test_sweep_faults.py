@@ -29,6 +29,12 @@ PATIENCE_SECONDS = 600.0
 """Processes start slowly where many run at once."""
 
 
+@pytest.fixture(autouse=True)
+def no_nicer_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own default leaves its workers hardly any time where a machine is busy."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 def write_sweep(folder: Path) -> None:
     """Two seeds of a tiny game."""
     groups = to_dict(TINY).items()
