@@ -314,9 +314,9 @@ def reseal(run: RunDirectory, group: str, name: str, kind: str) -> None:
         else:
             arrays[name] = spoilt(arrays[name], kind)
         groups = {**found.groups, group: arrays}
-        files = checkpoint.encode(
-            checkpoint.Checkpoint(found.round, found.env_steps, groups), CONFIG
-        )
+        spoilt_one = checkpoint.Checkpoint(found.round, found.env_steps, groups)
+        encoded = checkpoint.encode(spoilt_one, CONFIG)
+        files = {file: b"".join(chunks) for file, chunks in encoded.items()}
         if kind == "bf16":
             files = as_bf16(files, group, name)
         for file, data in files.items():
@@ -350,7 +350,7 @@ def as_bf16(files: dict[str, bytes], group: str, name: str) -> dict[str, bytes]:
     text = json.dumps(header).encode()
     files[file] = struct.pack("<Q", len(text)) + text + data[8 + size :]
     manifest = json.loads(files["manifest.json"])
-    manifest["files"][file] = checkpoint._vouch(files[file])
+    manifest["files"][file] = checkpoint._vouch([files[file]])
     return {**files, "manifest.json": sealed(manifest)}
 
 

@@ -62,6 +62,47 @@ def test_starts_are_first_observations() -> None:
     assert Buffer.empty(2, 1, 7).starts.shape == (0, 2)
 
 
+def test_many_collections_are_those_of_a_plain_queue() -> None:
+    """Over full stores, branches, nothing new, and more at once than is kept."""
+    rng = np.random.default_rng(0)
+    buffer, rows = Buffer.empty(2, 1, 50), np.zeros((0, 2), np.float32)
+    kept = []
+    for number in range(300):
+        length = int(rng.choice([0, 1, 7, 20, 60], p=[0.1, 0.3, 0.3, 0.2, 0.1]))
+        new = [episode(1_000 * number, length)] if length else []
+        if rng.uniform() < 0.2:
+            buffer.add([episode(-5, 3)])  # a branch that nobody follows
+        buffer = buffer.add(new)
+        rows = np.concatenate([rows, *(one.obs for one in new)])[-50:]
+        kept.append((buffer, rows))
+    for one, expected in kept:
+        np.testing.assert_array_equal(one.obs, expected)
+        np.testing.assert_array_equal(one.next_obs, expected + np.float32(0.5))
+        np.testing.assert_array_equal(one.reward, expected[:, 0])
+        assert one.sizes.sum() == len(one)
+
+
+def test_what_is_held_is_not_copied_for_what_is_new() -> None:
+    buffer = Buffer.empty(2, 1, 1_000).add([episode(0, 400)]).add([episode(500, 10)])
+    after = buffer.add([episode(600, 10)])
+    assert np.shares_memory(buffer.obs, after.obs)
+    restored = Buffer.from_arrays(after.arrays())
+    assert np.shares_memory(restored.obs, after.obs)
+    assert not np.shares_memory(restored.add([episode(700, 1)]).obs, after.obs)
+
+
+def test_jax_takes_the_latest_over_as_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second copy of a large window would be made on a CPU, were it not aligned."""
+    made: list[np.ndarray] = []
+    real = jax.device_put
+    monkeypatch.setattr(jax, "device_put", lambda x: made.append(x) or real(x))
+    found = Buffer.empty(2, 1, 99).add([episode(0, 5)]).latest(77)
+    assert len(made) == 6
+    if jax.default_backend() == "cpu":
+        there = {array.unsafe_buffer_pointer() for array in found[:-1]}
+        assert there == {array.ctypes.data for array in made}
+
+
 def test_a_buffer_comes_back_exactly() -> None:
     buffer = Buffer.empty(2, 1, 7).add([episode(0, 3)]).add([episode(20, 6)])
     again = Buffer.from_arrays(buffer.arrays())

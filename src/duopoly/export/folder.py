@@ -49,7 +49,7 @@ def write(policy: Policy, formats: Sequence[Format], folder: Path) -> None:
     if "onnx" in formats:
         files[FORMATS["onnx"]] = as_onnx(policy)
     check_replaceable(folder)
-    atomic.write_directory(folder, files)
+    atomic.write_directory(folder, {name: [data] for name, data in files.items()})
 
 
 def check_replaceable(folder: Path) -> None:

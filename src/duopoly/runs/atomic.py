@@ -7,10 +7,12 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from duopoly.runs.errors import DamageError, UsageError
+from duopoly.runs.packed import Chunks
 
 TEMPORARY_PREFIX = ".tmp-"
 """Start of the name of everything unfinished; whatever carries it may be deleted."""
@@ -23,7 +25,7 @@ def write_file(path: Path, data: bytes) -> None:
     """Writes ``data`` so that ``path`` holds the old content or the new, never a part of either."""
     temporary = temporary_beside(path)
     try:
-        _write_synced(temporary, data)
+        _write_synced(temporary, [data])
         os.replace(temporary, path)
     except OSError as error:
         raise _cannot_write(path, len(data), error) from error
@@ -41,7 +43,7 @@ def append_synced(path: Path, data: bytes) -> None:
         raise _cannot_write(path, len(data), error) from error
 
 
-def write_directory(path: Path, files: dict[str, bytes]) -> None:
+def write_directory(path: Path, files: Mapping[str, Chunks]) -> None:
     """Writes a directory of ``files`` that appears under its name complete and on disk.
 
     A directory already there gives way once the new one is safe; what fails before leaves it as
@@ -61,7 +63,8 @@ def write_directory(path: Path, files: dict[str, bytes]) -> None:
         _sync_directory(path.parent)
         _remove(aside)
     except OSError as error:
-        raise _cannot_write(path, sum(map(len, files.values())), error) from error
+        num_bytes = sum(len(chunk) for chunks in files.values() for chunk in chunks)
+        raise _cannot_write(path, num_bytes, error) from error
     finally:
         _remove(temporary)
 
@@ -207,18 +210,18 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_tree(root: Path, files: dict[str, bytes]) -> None:
+def _write_tree(root: Path, files: Mapping[str, Chunks]) -> None:
     root.mkdir(parents=True)
-    for name, data in files.items():
+    for name, chunks in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        _write_synced(root / name, data)
+        _write_synced(root / name, chunks)
     for folder, _, _ in os.walk(root):
         _sync_directory(Path(folder))
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, chunks: Chunks) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        file.writelines(chunks)
         file.flush()
         os.fsync(file.fileno())
 

@@ -25,6 +25,7 @@ from duopoly.runs.config import (
     with_offline_rounds,
 )
 from duopoly.runs.errors import DamageError, tell
+from duopoly.runs.packed import Chunks, packed
 from duopoly.settings import SettingsError
 
 Arrays = dict[str, np.ndarray]
@@ -68,18 +69,18 @@ class ForeignError(DamageError):
         self.field = field
 
 
-def encode(checkpoint: Checkpoint, config: RunConfig) -> dict[str, bytes]:
-    """The files of a checkpoint, by name."""
-    files = {f"{group}.safetensors": _pack(checkpoint.groups[group]) for group in GROUPS}
+def encode(checkpoint: Checkpoint, config: RunConfig) -> dict[str, Chunks]:
+    """The files of a checkpoint, by name; its arrays are not copied."""
+    files = {f"{group}.safetensors": packed(checkpoint.groups[group]) for group in GROUPS}
     manifest = {
         "format": FORMAT,
         "run": _owner(config),
         "round": checkpoint.round,
         "env_steps": checkpoint.env_steps,
-        "files": {name: _vouch(data) for name, data in files.items()},
+        "files": {name: _vouch(chunks) for name, chunks in files.items()},
         "arrays": {group: _describe(arrays) for group, arrays in checkpoint.groups.items()},
     }
-    return {**files, _MANIFEST: atomic.dump_json(_sealed(manifest))}
+    return {**files, _MANIFEST: [atomic.dump_json(_sealed(manifest))]}
 
 
 def save(directory: Path, checkpoint: Checkpoint, config: RunConfig) -> Path:
@@ -163,13 +164,11 @@ def _owner(config: RunConfig) -> dict[str, Any]:
     return {name: record[name] for name in names}
 
 
-def _pack(arrays: Arrays) -> bytes:
-    # safetensors writes the bytes as they lie in memory, so they must lie in order.
-    return safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in arrays.items()})
-
-
-def _vouch(data: bytes) -> dict[str, Any]:
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+def _vouch(chunks: Chunks) -> dict[str, Any]:
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return {"bytes": sum(map(len, chunks)), "sha256": found.hexdigest()}
 
 
 def _describe(arrays: Arrays) -> dict[str, Any]:
@@ -194,7 +193,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _read_group(path: Path, group: str, manifest: dict[str, Any]) -> Arrays:
     name = f"{group}.safetensors"
     data = atomic.read_regular(path / name, MAX_BYTES)
-    if _vouch(data) != manifest["files"][name]:
+    if _vouch([data]) != manifest["files"][name]:
         raise DamageError(f"{name} is altered: its size or SHA-256 does not match")
     try:
         arrays = safetensors.numpy.load(data)

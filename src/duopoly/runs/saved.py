@@ -18,9 +18,10 @@ def save(target: RunDirectory, kept: Checkpoint, config: RunConfig, task: Task) 
     """
     config = dataclasses.replace(config, steps=kept.env_steps)
     folder = f"{target.checkpoints.name}/{checkpoint.name_of(kept.round)}"
-    files = {f"{folder}/{name}": data for name, data in checkpoint.encode(kept, config).items()}
-    files[target.settings.name] = atomic.dump_json(config.to_dict())
-    files[target.spaces.name] = spaces.encode(task)
+    encoded = checkpoint.encode(kept, config)
+    files = {f"{folder}/{name}": chunks for name, chunks in encoded.items()}
+    files[target.settings.name] = [atomic.dump_json(config.to_dict())]
+    files[target.spaces.name] = [spaces.encode(task)]
     atomic.write_directory(target.path, files)
 
 

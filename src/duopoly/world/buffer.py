@@ -1,7 +1,9 @@
 """The data of the game: real transitions, first in, first out."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from duopoly.types import MAX_SIZE, Episode, Transitions
 from duopoly.world.logged import Log
+from duopoly.world.store import Place, extended
 
 
 class BufferFormatError(ValueError):
@@ -33,6 +36,8 @@ class Buffer:
     sizes: Int[np.ndarray, " K"]
     """Transitions held of each collection, oldest first: what each `add` brought."""
     capacity: int
+    place: Place | None = None
+    """Where the rows lie, so that more can be appended there; None: by themselves."""
 
     @classmethod
     def empty(cls, obs_dim: int, action_dim: int, capacity: int) -> "Buffer":
@@ -59,29 +64,21 @@ class Buffer:
             (step == len(episode.obs) - 1) & episode.terminated
             for step, episode in zip(steps, episodes, strict=True)
         ]
-        num_new = sum(map(len, steps))
-
-        def newest(old: np.ndarray, new: list[np.ndarray]) -> np.ndarray:
-            return np.concatenate([old, *new])[-self.capacity :]
-
-        def brought(name: str) -> list[np.ndarray]:
-            return [getattr(episode, name)[episode.num_known :] for episode in episodes]
-
-        return dataclasses.replace(
-            self,
-            obs=newest(self.obs, brought("obs")),
-            action=newest(self.action, brought("action")),
-            reward=newest(self.reward, brought("reward")),
-            next_obs=newest(self.next_obs, brought("next_obs")),
-            terminated=newest(self.terminated, terminated),
-            first=newest(self.first, first),
-            sizes=_newest_sizes(np.append(self.sizes, num_new), self.capacity),
-        )
+        new = {
+            name: [getattr(episode, name)[episode.num_known :] for episode in episodes]
+            for name in ("obs", "action", "reward", "next_obs")
+        }
+        new |= {"terminated": terminated, "first": first}
+        held = {name: getattr(self, name) for name in new}
+        place, rows = extended(self.place, held, new, self.capacity)
+        sizes = _newest_sizes(np.append(self.sizes, sum(map(len, steps))), self.capacity)
+        return dataclasses.replace(self, **rows, sizes=sizes, place=place)
 
     def begun_with(self, log: Log) -> "Buffer":
         """The buffer with a log, no longer than its capacity, as its first collection."""
         rows = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
-        return dataclasses.replace(self, **rows, sizes=np.array([len(log.obs)], np.int64))
+        sizes = np.array([len(log.obs)], np.int64)
+        return dataclasses.replace(self, **rows, sizes=sizes, place=None)
 
     @property
     def as_log(self) -> Log:
@@ -143,9 +140,9 @@ class Buffer:
 
     def _newest(self, count: int, size: int) -> Transitions:
         def padded(array: np.ndarray) -> jax.Array:
-            out = np.zeros((size, *array.shape[1:]), array.dtype)
+            out = _aligned_zeros((size, *array.shape[1:]), array.dtype)
             out[:count] = array[len(array) - count :]
-            return jnp.asarray(out)
+            return jax.device_put(out)
 
         return Transitions(
             obs=padded(self.obs),
@@ -156,6 +153,18 @@ class Buffer:
             first=padded(self.first),
             num_valid=jnp.asarray(count, jnp.int32),
         )
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Zeros that JAX takes over on a CPU as they lie; those never written to take no memory."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(num_bytes + _ALIGNMENT, np.uint8)
+    begin = -raw.ctypes.data % _ALIGNMENT
+    return raw[begin : begin + num_bytes].view(dtype).reshape(shape)
+
+
+_ALIGNMENT: Final = 64
+"""Bytes to a multiple of which an array must begin, or JAX copies it."""
 
 
 def _newest_sizes(sizes: np.ndarray, capacity: int) -> np.ndarray:
