@@ -103,14 +103,14 @@ def test_a_run_is_evaluated(run: RunDirectory) -> None:
 @pytest.mark.parametrize("improver", ["svg", "sac"])
 @pytest.mark.parametrize("task", [*TASK_NAMES, "one's own"])
 def test_there_are_settings_for_every_task_and_schedule(task: str, improver: Improver) -> None:
-    for algorithm in ("pal", "mal", "gda", "br"):
+    for algorithm in ("pal", "mal", "gda", "br", "auto"):
         found = preset(task, algorithm, improver)
         assert found.settings.policy.improver == improver
         assert found.num_env_steps == preset(task, "pal").num_env_steps
         check_players(SCHEDULES[algorithm], found.settings)
     for algorithm in ACTOR_CRITIC_METHODS:
         check_players(SCHEDULES[algorithm], preset(task, algorithm).settings)
-    assert set(SCHEDULED) <= {"pal", "mal", "gda", "br"}
+    assert set(SCHEDULED) <= {"pal", "mal", "gda", "br", "auto"}
 
 
 def test_methods_are_what_they_are_known_for() -> None:

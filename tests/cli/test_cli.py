@@ -69,7 +69,7 @@ MISTAKES = {
     "train Hopper-v5 --steps 1e4": "duopoly train: --steps '1e4': must be a whole number",
     "train Hopper-v5 --resume=yes": "duopoly train: --resume takes no value, got 'yes'",
     "train Hopper-v5 --algorithm pall": (
-        "duopoly train: --algorithm 'pall': must be one of pal, mal, gda, br, pets, "
+        "duopoly train: --algorithm 'pall': must be one of pal, mal, gda, br, auto, pets, "
         "metrpo, slbo, svg, dhmbpo, mbpo, sac; did you mean 'pal'?"
     ),
     "train Hopper-v5 --model.batch-sise 3": (
@@ -121,7 +121,7 @@ MISTAKES = {
     ),
     "train Reacher7DOF --perturb gaol@9": (
         "duopoly train: --perturb gaol@9: Reacher7DOF has no such perturbation; "
-        "there are forearm, goal"
+        "there are forearm, goal, elbow, payload, elbow-goal"
     ),
     "train Hopper-v5 --perturb goal@9": (
         "duopoly train: --perturb goal@9: Hopper-v5 has no such perturbation; it declares none"

@@ -9,6 +9,7 @@ import jax
 import pytest
 from probes import POINT, TINY
 
+from duopoly.game import drift
 from duopoly.game.play import play
 from duopoly.model import fit
 from duopoly.policy.actor_critic.player import SVG
@@ -133,6 +134,6 @@ def test_every_choice_of_the_model_player_plays() -> None:
     of_collection = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate"}
     elsewhere = {name for name in unknown if name.startswith(("planner/", "leader/"))}
     elsewhere |= SVG.metrics.keys() - NPG.metrics.keys()
-    elsewhere |= {"model/disagreement", "model/disagreement_99"}
+    elsewhere |= {"model/disagreement", "model/disagreement_99", *drift.METRICS}
     assert unknown <= of_collection | elsewhere | {"time/plan_ms"}
     assert last["model/refused_fits"] == 0

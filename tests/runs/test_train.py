@@ -151,9 +151,11 @@ def torn(reaper: Reaper, append):
     return appended
 
 
-def fake_play(task, settings, schedule, seed, *, num_env_steps, state, changes, on_phase, judged):
+def fake_play(
+    task, settings, schedule, seed, *, num_env_steps, state, changes, on_phase, workers, judged
+):
     """Rounds of 20 steps that move every number at random, by (seed, round) as the game does."""
-    del task, settings, schedule, changes, on_phase, judged
+    del task, settings, schedule, changes, on_phase, workers, judged
     while state.env_steps < num_env_steps:
         rng = np.random.default_rng((seed, state.round))
         moved = jax.tree.map(

@@ -50,6 +50,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "mal": Look(_RED, "--"),
     "gda": Look(_GREY, "-."),
     "br": Look(_YELLOW, ":"),
+    "auto": Look(_BLACK, "--"),
     "pets": Look(_DARK_RED, "--"),
     "metrpo": Look(_NAVY, "--"),
     "slbo": Look(_SKY, "-."),
