@@ -31,22 +31,17 @@ def rule(game: Game, before: Players, state: GameState) -> tuple[GameState, Metr
     Where anything has drifted the policy explores as at the start again: its steps are in units of
     its own noise, and one that has settled would creep.
     """
-    buffer, round_ = state.buffer, state.round
+    buffer = state.buffer
     num_fresh = buffer.num_fresh
     num_fresh_starts = int(buffer.first[-num_fresh:].sum())
-    known = Referee(
-        num_consistent=len(buffer) - num_fresh,
-        num_starts=int(buffer.first.sum()) - num_fresh_starts,
-    )
     # Without a fit it is measured all the same: so the first round compiles what the others need.
     surprises = surprise_on(before.model.ensemble, fresh_data(game, state))
     is_fitted = int(before.model.num_fits) > 0
     surprise = float(np.median(np.asarray(surprises)[:num_fresh])) if is_fitted else math.nan
-    key = jax.random.fold_in(key_of(game.seed, Purpose.REFEREE), round_)
+    key = jax.random.fold_in(key_of(game.seed, Purpose.REFEREE), state.round)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    referee, drift = judge(
-        state.referee or known, surprise, buffer.starts, num_fresh, num_fresh_starts, rng
-    )
+    known = state.referee or _first_referee(state)
+    referee, drift = judge(known, surprise, buffer.starts, num_fresh, num_fresh_starts, rng)
     state = dataclasses.replace(state, referee=referee)
     if drift.is_of_dynamics or drift.is_of_goals:
         policy = game.player.explore(state.players.policy, game.settings)
@@ -59,6 +54,13 @@ def rule(game: Game, before: Players, state: GameState) -> tuple[GameState, Metr
         "game/num_consistent": min(referee.num_consistent, len(buffer)),
         "game/led_by_model": float(referee.num_led > 0),
     }
+
+
+def _first_referee(state: GameState) -> Referee:
+    """Returns one that takes all before the newest collection, such as a log, for consistent."""
+    held, num_fresh = state.buffer.first, state.buffer.num_fresh
+    older = held[: len(held) - num_fresh]
+    return Referee(num_consistent=len(older), num_starts=int(older.sum()))
 
 
 def ruled(schedule: Schedule, state: GameState) -> Schedule:
