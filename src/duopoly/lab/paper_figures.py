@@ -15,7 +15,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from duopoly.lab.curves import SUCCESS, Look, at_common_steps
+from duopoly.lab.curves import LOOKS, SUCCESS, Look, at_common_steps
 from duopoly.lab.statistics import bootstrap_interval, interquartile_mean
 from duopoly.lab.studies import RESULTS, STUDIES, WORLDS
 from duopoly.render.figures import INK, new_figure, style, write
@@ -71,6 +71,7 @@ class Drawn(NamedTuple):
 PAL, MAL, BR = Look("#0b5fa5"), Look("#e08214", "--"), Look("#b8b8b8", ":")
 GDA, SVG = Look("#5c5c5c", "-."), Look("#7a0f2b")
 DASHED_SVG = SVG._replace(dashes=(0, (5, 1)))
+SAC = LOOKS["sac"]
 
 
 def _published(method: str, colour: str, dashes: str) -> Line:
@@ -84,6 +85,7 @@ def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
         Line("MAL", f"{task}/mal", MAL),
         Line("BR", f"{task}/br", BR),
         Line("GDA", f"{task}/gda", GDA),
+        Line("SAC, model-free", f"{task}/sac", SAC),
     )
     known = tuple(line for line in lines if line.source in STUDIES)
     return Panel(task, SUCCESS, known, last_step)
@@ -97,6 +99,7 @@ def _benchmark(task: str) -> Panel:
         Line("PAL, actor-critic, velocities uncut", unclipped, SVG)
         if unclipped in STUDIES
         else Line("PAL, actor-critic", f"{task}/pal-svg", SVG),
+        Line("SAC, our own", f"{task}/sac", SAC),
     )
     theirs = (
         _published("DHMBPO, UTD 2", "#444444", "-."),
