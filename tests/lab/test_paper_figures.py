@@ -1,5 +1,6 @@
 """The paper's figures: from what lies in results/, with a caption that hides nothing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -36,7 +37,6 @@ def keep(
 @pytest.fixture
 def results(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(paper_figures, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(paper_figures, "PUBLISHED", tmp_path / "results" / "published")
     for seed in (0, 4):
         keep(tmp_path / "results" / "Hopper-v5" / "pal", seed, {"leader": {"num_samples": 1}})
         keep(tmp_path / "results" / "Hopper-v5" / "mal", seed, {}, number=2)
@@ -44,6 +44,11 @@ def results(tmp_path, monkeypatch) -> Path:
     published.mkdir()
     rows = "method,seed,steps,return\nMBPO,mean,0,0.0\nMBPO,mean,200,50.0\nSAC,0,0,1.0\n"
     (published / "Hopper-v5.csv").write_text(rows)
+    library = tmp_path / "results" / "library"
+    library.mkdir()
+    name = paper_figures.LIBRARY_SAC.source
+    rows = f'method,seed,steps,return,success\n"{name}",3,200,7.0,0.5\n'
+    (library / "Hopper-v5.csv").write_text(rows)
     return tmp_path / "results"
 
 
@@ -54,10 +59,21 @@ def test_a_figure_and_what_its_caption_says(results, tmp_path, capsys):
     hopper, cheetah, *_ = out.with_suffix(".txt").read_text().splitlines()
     assert "PAL, natural gradient: seeds 0, 4;" in hopper
     assert "MBPO (published): mean;" in hopper
+    assert "SAC (Stable-Baselines3): seed 3;" in hopper
     assert "MAL, natural gradient: seeds 0, 4 (format 2, played by former code)" in hopper
     assert "no runs yet: PAL, actor-critic, velocities uncut" in hopper
     assert cheetah.startswith("HalfCheetah-v5. no runs yet: PAL, natural gradient")
     assert hopper in capsys.readouterr().out
+    assert results.exists()
+
+
+def test_a_method_of_others_is_read_by_what_the_panel_shows(results):
+    hopper = paper_figures.FIGURES["fig3"][0]
+    for metric, score in ((paper_figures.RETURN, 7.0), (paper_figures.SUCCESS, 0.5)):
+        panel = dataclasses.replace(hopper, metric=metric)
+        drawn = paper_figures._read(paper_figures.LIBRARY_SAC, panel)
+        assert drawn.seeds == ("3",)
+        np.testing.assert_array_equal(drawn.scores, [[score]])
     assert results.exists()
 
 
@@ -94,6 +110,7 @@ def test_every_line_is_a_study_or_published():
     for name, panels in paper_figures.FIGURES.items():
         assert set(paper_figures.studies_of(name)) <= set(STUDIES)
         for panel in panels:
-            methods = {line.source for line in panel.lines if line.is_published}
-            curves = [paper_figures._read(line, panel) for line in panel.lines if line.is_published]
+            published = [line for line in panel.lines if line.folder == paper_figures.PUBLISHED]
+            methods = {line.source for line in published}
+            curves = [paper_figures._read(line, panel) for line in published]
             assert None not in curves, f"{panel.task}: {methods}"

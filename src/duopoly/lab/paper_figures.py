@@ -1,6 +1,6 @@
 """The paper's Figures 1, 3 and 4, redrawn from the small files in ``results/``.
 
-A line is the interquartile mean over the seeds of a study, or of a published method; what a figure
+A line is the interquartile mean over the seeds of a study, or of a method of others; what a figure
 shows, and what it lacks, its caption says.
 """
 
@@ -26,7 +26,9 @@ from duopoly.runs.metrics import RETURN, STEPS, read_progress
 from duopoly.sweep.kept import check_alike, format_of, seeds_in
 from duopoly.world.perturb import read_change
 
-PUBLISHED: Final = RESULTS / "published"
+PUBLISHED: Final = "published"
+LIBRARY: Final = "library"
+"""Folders of curves beside our own: of papers, and of `benchmarks/library_sac.py`."""
 
 MOST_BESIDE: Final = 4
 """Panels in a row."""
@@ -34,13 +36,14 @@ MOST_BESIDE: Final = 4
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A study of ours, or a published method."""
+    """A study of ours, or a method of others."""
 
     label: str
     source: str
-    """Name of the study; of a published method, its own."""
+    """Name of the study; of a method of others, its own."""
     look: Look
-    is_published: bool = False
+    folder: str | None = None
+    """In `RESULTS`, with a table for each task of the curves of others; None: it is a study."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +75,13 @@ PAL, MAL, BR = Look("#0b5fa5"), Look("#e08214", "--"), Look("#b8b8b8", ":")
 GDA, SVG = Look("#5c5c5c", "-."), Look("#7a0f2b")
 DASHED_SVG = SVG._replace(dashes=(0, (5, 1)))
 SAC = LOOKS["sac"]
+LIBRARY_SAC = Line(
+    "SAC (Stable-Baselines3)", "SAC, Stable-Baselines3", SAC._replace(dashes=":"), LIBRARY
+)
 
 
 def _published(method: str, colour: str, dashes: str) -> Line:
-    return Line(f"{method} (published)", method, Look(colour, dashes), is_published=True)
+    return Line(f"{method} (published)", method, Look(colour, dashes), PUBLISHED)
 
 
 def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
@@ -85,10 +91,10 @@ def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
         Line("MAL", f"{task}/mal", MAL),
         Line("BR", f"{task}/br", BR),
         Line("GDA", f"{task}/gda", GDA),
-        Line("SAC, model-free", f"{task}/sac", SAC),
+        Line("SAC, our own", f"{task}/sac", SAC),
     )
     known = tuple(line for line in lines if line.source in STUDIES)
-    return Panel(task, SUCCESS, known, last_step)
+    return Panel(task, SUCCESS, (*known, LIBRARY_SAC), last_step)
 
 
 def _benchmark(task: str) -> Panel:
@@ -102,6 +108,7 @@ def _benchmark(task: str) -> Panel:
         Line("SAC, our own", f"{task}/sac", SAC),
     )
     theirs = (
+        LIBRARY_SAC,
         _published("DHMBPO, UTD 2", "#444444", "-."),
         _published("MBPO", "#8c8c8c", "--"),
         _published("SAC", "#c0c0c0", ":"),
@@ -144,7 +151,7 @@ FIGURES: Final[Mapping[str, tuple[Panel, ...]]] = {
 
 def studies_of(name: str) -> list[str]:
     """The studies that a figure draws."""
-    return [line.source for panel in FIGURES[name] for line in panel.lines if not line.is_published]
+    return [line.source for panel in FIGURES[name] for line in panel.lines if line.folder is None]
 
 
 def draw(name: str, out: Path) -> str:
@@ -158,7 +165,7 @@ def draw(name: str, out: Path) -> str:
         (panel, {line: found for line in panel.lines if (found := _read(line, panel)) is not None})
         for panel in FIGURES[name]
     ]
-    if not any(not line.is_published for _, drawn in shown for line in drawn):
+    if not any(line.folder is None for _, drawn in shown for line in drawn):
         raise UsageError(f"{name}: {RESULTS} has none of its runs; play them by --recompute")
     num_rows = -(-len(shown) // MOST_BESIDE)
     num_columns = -(-len(shown) // num_rows)
@@ -181,8 +188,9 @@ def _draw_panel(axes: Axes, panel: Panel, drawn: Mapping[Line, Drawn]) -> None:
     for line, (seeds, steps, scores) in drawn.items():
         shown = (steps >= panel.first_step) & (steps <= panel.last_step)
         mean, x = interquartile_mean(scores)[shown], steps[shown]
-        label = line.label if line.is_published else f"{line.label}, {_count(len(seeds))}"
-        width = 1.3 if line.is_published else 1.9
+        is_published = line.folder == PUBLISHED
+        label = line.label if is_published else f"{line.label}, {_count(len(seeds))}"
+        width = 1.3 if is_published else 1.9
         colour, dashes = line.look
         axes.plot(x, mean, color=colour, ls=dashes, lw=width, label=label)
         if len(seeds) > 1:
@@ -216,7 +224,7 @@ def _seeds_of(line: Line, found: Drawn) -> str:
     if found.seeds == ("mean",):
         return "mean"
     text = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(found.seeds)}"
-    if line.is_published:
+    if line.folder is not None:
         return text
     number = format_of(RESULTS / line.source / f"seed_{found.seeds[0]}")
     return text if number == FORMAT else f"{text} (format {number}, played by former code)"
@@ -224,7 +232,11 @@ def _seeds_of(line: Line, found: Drawn) -> str:
 
 def _read(line: Line, panel: Panel) -> Drawn | None:
     """The seeds of a line at the steps that they share; None where there are none."""
-    curves = _method(line, panel) if line.is_published else _study(line.source, panel.metric)
+    if line.folder is None:
+        curves = _study(line.source, panel.metric)
+    else:
+        table = RESULTS / line.folder / f"{panel.task}.csv"
+        curves = _method(table, line.source, panel.metric)
     if not curves:
         return None
     return Drawn(tuple(curves), *at_common_steps([*curves.values()]))
@@ -247,15 +259,16 @@ def _study(name: str, metric: str) -> Curves:
     return curves
 
 
-def _method(line: Line, panel: Panel) -> Curves:
-    path = PUBLISHED / f"{panel.task}.csv"
+def _method(path: Path, name: str, metric: str) -> Curves:
+    """The curves of a method in a table of others; empty where there is no such table."""
     if not path.exists():
         return {}
+    column = "success" if metric == SUCCESS else "return"
     curves: dict[str, list[tuple[float, float]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["method"] == line.source:
-                point = float(row["steps"]), float(row["return"])
+            if row["method"] == name:
+                point = float(row["steps"]), float(row[column])
                 curves.setdefault(row["seed"], []).append(point)
     arrays = {seed: np.array(points).T for seed, points in curves.items()}
     return {seed: (steps, scores) for seed, (steps, scores) in arrays.items()}
