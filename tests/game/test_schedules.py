@@ -321,9 +321,11 @@ def test_recent_starts_are_of_the_latest_collections() -> None:
         np.testing.assert_array_equal(recent.obs[: 60 * num_rounds], obs[-60 * num_rounds :])
 
 
-def test_what_is_done_next_is_told():
+@pytest.mark.parametrize("judged", [True, False])
+def test_what_is_done_next_is_told(judged):
     phases = []
-    list(play(POINT, TINY, PAL, SEED, num_env_steps=200, on_phase=phases.append))
-    rounds = ["collecting", "fitting the model", "improving", "evaluating"]
-    assert phases == rounds * (len(phases) // 4)
-    assert phases
+    told = {"on_phase": phases.append, "judged": judged}
+    num_rounds = len(list(play(POINT, TINY, PAL, SEED, num_env_steps=260, **told)))
+    of_a_round = ["collecting", "fitting the model", "improving", "measuring"]
+    assert phases == (of_a_round + ["evaluating"] * judged) * num_rounds
+    assert num_rounds > 1

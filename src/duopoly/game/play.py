@@ -109,8 +109,12 @@ def play(
         check_offline(settings)
     with contextlib.closing(Crew(task, changes, workers)) as crew:
         while goes_on(task, settings, state, num_env_steps):
-            state, metrics = play_round(game, schedule, crew, state, num_env_steps, on_phase)
-            yield judge(game, crew, Round(state, metrics)) if judged else Round(state, metrics)
+            round_ = play_round(game, schedule, crew, state, num_env_steps, on_phase)
+            state = round_.state
+            if judged:
+                on_phase("evaluating")
+                round_ = judge(game, crew, round_)
+            yield round_
 
 
 @contextlib.contextmanager
@@ -144,7 +148,7 @@ def play_round(
     state: GameState,
     num_env_steps: int,
     on_phase: PhaseFn,
-) -> tuple[GameState, Metrics]:
+) -> Round:
     """Plays one round; an improvement waits until there is a fitted model to play against.
 
     What it comes to is not judged yet.
@@ -180,10 +184,10 @@ def play_round(
                     schedule, metrics = ruled(schedule, state), metrics | found
             elif move is Move.FIT and offline:
                 metrics |= measure_disagreement(game, state)
-    on_phase("evaluating")
+    on_phase("measuring")
     metrics |= measure_policy_gap(key_gap, game, state)
     metrics |= {
         "game/leader_loss": leader_loss(schedule, metrics),
         "world/num_changes": crew.world.num_changes(state.env_steps),
     }
-    return dataclasses.replace(state, round=state.round + 1), metrics
+    return Round(dataclasses.replace(state, round=state.round + 1), metrics)
