@@ -5,8 +5,8 @@
 
 Stable-Baselines3's SAC with its default settings, after as many random steps as ours begins with,
 each action held for as many environment steps. After every ``--evaluate-every`` of them the mean
-action is played by the same code as ours is, in the same episodes as ours in a run of that seed.
-Rows are added to ``results/library/TASK.csv``; a seed that is there is not played again.
+action is played for 10 episodes, by the code that evaluates ours and with seeds like its own. Rows
+are added to ``results/library/TASK.csv``; a seed that is there is not played again.
 """
 
 import argparse
@@ -47,18 +47,20 @@ def learn(task: Task, seed: int, num_env_steps: int, evaluate_every: int) -> lis
 
     held, began = task.action_repeat, time.perf_counter()
     random_steps = ACTOR_CRITIC.collection.initial_steps // held
-    env = task.build()
+    env, judge = task.build(), task.build()
     model = SAC("MlpPolicy", env, learning_starts=random_steps, seed=seed, device="cpu")
     rows: list[tuple[Any, ...]] = []
     for index in range(num_env_steps // evaluate_every):
         model.learn(evaluate_every // held, reset_num_timesteps=index == 0)
         controller = mean_action(model, task.spec)
-        played = evaluate(task.build(), task, controller, 10, seed, index).episodes
+        played = evaluate(judge, task, controller, 10, seed, index).episodes
         mean = float(np.mean([episode.return_ for episode in played]))
         success = success_rate(played, task)
         rows.append((METHOD, seed, (index + 1) * evaluate_every, round(mean, 1), success))
         seconds = time.perf_counter() - began
         print(f"{task.name}, seed {seed}: {rows[-1][2:]} after {seconds:.0f} s", flush=True)
+    env.close()
+    judge.close()
     return rows
 
 
