@@ -84,17 +84,24 @@ def _published(method: str, colour: str, dashes: str) -> Line:
     return Line(f"{method} (published)", method, Look(colour, dashes), PUBLISHED)
 
 
+def _known(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Those of which there is a study; where our own SAC has one, a library's stands beside it."""
+    known = tuple(line for line in lines if line.source in STUDIES)
+    has_sac = any(line.source.endswith("/sac") for line in known)
+    return (*known, LIBRARY_SAC) if has_sac else known
+
+
 def _schedules(task: str, last_step: int, pal: str = "pal") -> Panel:
     lines = (
         Line("PAL", f"{task}/{pal}", PAL),
         Line("PAL, actor-critic", f"{task}/pal-svg", DASHED_SVG),
         Line("MAL", f"{task}/mal", MAL),
         Line("BR", f"{task}/br", BR),
+        Line("BR, new networks in each round", f"{task}/br-anew", BR._replace(dashes="-")),
         Line("GDA", f"{task}/gda", GDA),
         Line("SAC, our own", f"{task}/sac", SAC),
     )
-    known = tuple(line for line in lines if line.source in STUDIES)
-    return Panel(task, SUCCESS, (*known, LIBRARY_SAC), last_step)
+    return Panel(task, SUCCESS, _known(lines), last_step)
 
 
 def _benchmark(task: str) -> Panel:
@@ -108,13 +115,11 @@ def _benchmark(task: str) -> Panel:
         Line("SAC, our own", f"{task}/sac", SAC),
     )
     theirs = (
-        LIBRARY_SAC,
         _published("DHMBPO, UTD 2", "#444444", "-."),
         _published("MBPO", "#8c8c8c", "--"),
         _published("SAC", "#c0c0c0", ":"),
     )
-    known = tuple(line for line in ours if line.source in STUDIES)
-    return Panel(task, RETURN, known + theirs, 100_000)
+    return Panel(task, RETURN, _known(ours) + theirs, 100_000)
 
 
 def _changes(world: str, title: str) -> Panel:
@@ -124,10 +129,9 @@ def _changes(world: str, title: str) -> Panel:
         Line("MAL", f"Reacher7DOF/mal-{world}", MAL),
         Line("auto", f"Reacher7DOF/auto-{world}", DASHED_SVG),
     )
-    known = tuple(line for line in lines if line.source in STUDIES)
     last_step, changes = WORLDS[world]
     change = read_change(changes[0]).env_steps if changes else None
-    return Panel(f"Reacher7DOF: {title}", RETURN, known, last_step, 5_000, change)
+    return Panel(f"Reacher7DOF: {title}", RETURN, _known(lines), last_step, 5_000, change)
 
 
 FIGURES: Final[Mapping[str, tuple[Panel, ...]]] = {
