@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from duopoly.game.report import success_rate
-from duopoly.presets.actor_critic import ACTOR_CRITIC, ACTOR_CRITICS
+from duopoly.presets import preset
 from duopoly.types import Controller, Decision
 from duopoly.world.interaction import evaluate
 from duopoly.world.task import Spec, Task
@@ -31,24 +31,23 @@ METHOD: Final = "SAC, Stable-Baselines3"
 
 def mean_action(model: Any, spec: Spec) -> Controller:
     """Returns the controller that acts by the policy's mean."""
-    centre = (spec.action_high + spec.action_low) / 2.0
-    half_width = (spec.action_high - spec.action_low) / 2.0
 
     def act(obs: np.ndarray, memory: Any, _rng: np.random.Generator, _mean: bool) -> Decision:
         in_env_units, _ = model.predict(obs.astype(np.float32), deterministic=True)
-        return Decision((in_env_units - centre) / half_width, memory)
+        return Decision(spec.to_policy_units(in_env_units), memory)
 
     return Controller(act)
 
 
-def learn(task: Task, seed: int, num_env_steps: int, evaluate_every: int) -> list[tuple[Any, ...]]:
+def learn(
+    task: Task, random_steps: int, seed: int, num_env_steps: int, evaluate_every: int
+) -> list[tuple[Any, ...]]:
     """Returns the rows of one seed."""
     from stable_baselines3 import SAC  # pyright: ignore[reportMissingImports]
 
     held, began = task.action_repeat, time.perf_counter()
-    random_steps = ACTOR_CRITIC.collection.initial_steps // held
     env, judge = task.build(), task.build()
-    model = SAC("MlpPolicy", env, learning_starts=random_steps, seed=seed, device="cpu")
+    model = SAC("MlpPolicy", env, learning_starts=random_steps // held, seed=seed, device="cpu")
     rows: list[tuple[Any, ...]] = []
     for index in range(num_env_steps // evaluate_every):
         model.learn(evaluate_every // held, reset_num_timesteps=index == 0)
@@ -73,12 +72,12 @@ def main() -> None:
     asked = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in asked.tasks:
-        repeat = ACTOR_CRITICS.get(name, {}).get("collection.action_repeat", 0)
-        task, path = get_task(name).held(repeat), FOLDER / f"{name}.csv"
+        ours = preset(name, "sac").settings.collection
+        task, path = get_task(name).held(ours.action_repeat), FOLDER / f"{name}.csv"
         known = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
         done = {int(row["seed"]) for row in csv.DictReader(known, COLUMNS)}
         for seed in sorted(set(asked.seeds) - done):
-            rows = learn(task, seed, asked.steps, asked.evaluate_every)
+            rows = learn(task, ours.initial_steps, seed, asked.steps, asked.evaluate_every)
             with path.open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(
                     rows if file.tell() else [COLUMNS, *rows]

@@ -257,13 +257,13 @@ def _in_policy_units(
     Raises:
         LogError: one lies outside it by more than rounding.
     """
-    low, high = (x.astype(np.float64) for x in (task.spec.action_low, task.spec.action_high))
-    scaled = (action - (high + low) / 2) / ((high - low) / 2)
+    scaled = task.spec.to_policy_units(action)
     if (is_outside := np.abs(scaled) > 1.0 + ROUNDING).any():
         row, index = np.argwhere(is_outside)[0].tolist()
+        low, high = task.spec.action_low[index], task.spec.action_high[index]
         raise LogError(
             f"{name}: actions[{row}, {index}] is {action[row, index]:g}, outside the bounds "
-            f"[{low[index]:g}, {high[index]:g}] of {task.name}: give what the environment was "
+            f"[{low:g}, {high:g}] of {task.name}: give what the environment was "
             f"given, clipped to its bounds"
         )
     return scaled.clip(-1.0, 1.0).astype(np.float32)

@@ -88,6 +88,11 @@ class Spec:
         """`to_env_units` with this action space's bounds."""
         return to_env_units(action, self.action_low, self.action_high)
 
+    def to_policy_units(self, action: Float[np.ndarray, "*N act"]) -> Float[np.ndarray, "*N act"]:
+        """The inverse, in double precision: [-1, 1] is the action space, what lies beyond stays."""
+        low, high = (x.astype(np.float64) for x in (self.action_low, self.action_high))
+        return (action - (high + low) / 2) / ((high - low) / 2)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
