@@ -6,7 +6,7 @@ from typing import Final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from duopoly.settings import Activation
 
@@ -198,20 +198,3 @@ def moments(
 def _rounding(x: Float[Array, " feature"]) -> Float[Array, " feature"]:
     """Returns by how much numbers of this size may differ and still mean the same."""
     return 4.0 * jnp.finfo(x.dtype).eps * jnp.abs(x)
-
-
-def random_batches(
-    key: Key[Array, ""], valid: Bool[Array, " N"], batch_size: int
-) -> tuple[Callable[[int | Array], Int[Array, " batch"]], Int[Array, ""]]:
-    """Shuffles the valid rows into batches for one epoch.
-
-    Returns ``batch(i)``, the row indices of the i-th batch, and the number of batches. The last
-    batch is filled up from the start of the shuffle, so every batch has the same shape.
-    """
-    count = jnp.maximum(jnp.sum(valid), 1)
-    order = jnp.argsort(jnp.where(valid, jax.random.uniform(key, valid.shape), jnp.inf))
-
-    def batch(i: int | Array) -> Int[Array, " batch"]:
-        return order[(i * batch_size + jnp.arange(batch_size)) % count]
-
-    return batch, -(-count // batch_size)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from duopoly.draws import random_batches
 from duopoly.equilibrium.model_gradient import (
     IMAGINATION_READS,
     advantages,
@@ -30,7 +31,7 @@ from duopoly.model.dynamics import LearnedWorld, RobustWorld
 from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
 from duopoly.narrow import narrow
-from duopoly.networks import MLP, random_batches
+from duopoly.networks import MLP
 from duopoly.policy.gaussian import kl_divergence
 from duopoly.policy.gradient.improve import PolicyState, sample_weights
 from duopoly.policy.gradient.natural_gradient import fisher_vector_product

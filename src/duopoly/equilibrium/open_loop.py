@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.draws import draw_rows
 from duopoly.lockstep import kernel
 from duopoly.model.imagine import Dynamics
 from duopoly.types import Transitions
@@ -56,8 +57,7 @@ def open_loop_error(
     num_segments, horizon = shape
     key_rows, key_replay = jax.random.split(key)
     possible = segment_starts(data, horizon)
-    logits = jnp.where(possible, 0.0, -jnp.inf)
-    rows = jax.random.categorical(key_rows, logits, shape=(num_segments,))
+    rows = draw_rows(key_rows, possible, (num_segments,))
     index: Int[Array, "B T"] = rows[:, None] + jnp.arange(horizon)[None]
     predicted = replay(key_replay, dynamics, data.obs[rows], data.action[index])
     counts = scale > 0.0

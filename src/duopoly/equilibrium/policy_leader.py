@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
+from duopoly.draws import random_batches
 from duopoly.equilibrium.curvature import gauss_newton_product
 from duopoly.equilibrium.model_gradient import (
     IMAGINATION_READS,
@@ -33,7 +34,7 @@ from duopoly.model.ensemble import Ensemble
 from duopoly.model.imagine import Starts
 from duopoly.model.objective import inputs_and_targets
 from duopoly.narrow import narrow
-from duopoly.networks import MLP, random_batches
+from duopoly.networks import MLP
 from duopoly.policy.gradient.improve import PolicyState, sample_weights
 from duopoly.policy.gradient.surrogate import Samples
 from duopoly.settings import Settings

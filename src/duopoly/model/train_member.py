@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from duopoly.draws import random_batches
 from duopoly.model.rows import TrainRows
-from duopoly.networks import MLP, falling, random_batches, thinned
+from duopoly.networks import MLP, falling, thinned
 from duopoly.settings import ModelSettings
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from duopoly.draws import draw_counted, draw_rows
 from duopoly.model.imagine import Act, Dynamics, imagine
 from duopoly.settings import ActorCriticSettings
 from duopoly.types import Transitions
@@ -31,9 +32,8 @@ class Pool(NamedTuple):
     steps: Steps
     """Of each slot, ``[slot, step, …]``, padding included."""
     valid: Bool[Array, "slot step"]
-    order: Int[Array, " N"]
-    """Numbers of the steps, those that are no padding first."""
-    num_valid: Int[Array, ""]
+    counted: Int[Array, " N"]
+    """How many steps are no padding, up to each."""
 
 
 def fill(
@@ -46,7 +46,7 @@ def fill(
     """Returns a full pool: rollouts of one policy from real states, drawn from all data."""
     keys = jax.random.split(key, settings.pool_slots)
     steps, valid = jax.lax.map(lambda k: _imagine(k, act, world, data, settings), keys)
-    return _ordered(steps, valid)
+    return _counted(steps, valid)
 
 
 def refill(
@@ -61,12 +61,12 @@ def refill(
     """Returns the pool with one slot renewed."""
     steps, valid = _imagine(key, act, world, data, settings)
     steps = jax.tree.map(lambda all_, new: all_.at[slot].set(new), pool.steps, steps)
-    return _ordered(steps, pool.valid.at[slot].set(valid))
+    return _counted(steps, pool.valid.at[slot].set(valid))
 
 
 def sample(key: Key[Array, ""], pool: Pool, shape: tuple[int, ...]) -> Steps:
     """Draws steps of the pool, all that are no padding alike."""
-    chosen = pool.order[jax.random.randint(key, shape, 0, jnp.maximum(pool.num_valid, 1))]
+    chosen = draw_counted(key, pool.counted, shape)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[chosen], pool.steps)
 
 
@@ -88,11 +88,8 @@ def draw_states(
     rows = jax.random.randint(key, shape, begin, data.num_valid)
     if settings.initial_share > 0.0:
         is_initial = place >= round((1.0 - settings.initial_share) * shape[1])
-        num_first = jnp.cumsum(data.first)
-        key_first = jax.random.fold_in(key, 1)
-        which = jax.random.randint(key_first, shape, 0, jnp.maximum(num_first[-1], 1))
-        first = jnp.searchsorted(num_first, which + 1)
-        rows = jnp.where(is_initial[None] & (num_first[-1] > 0), first, rows)
+        first = draw_rows(jax.random.fold_in(key, 1), data.first, shape)
+        rows = jnp.where(is_initial[None] & jnp.any(data.first), first, rows)
     return data.obs[rows]
 
 
@@ -121,5 +118,5 @@ def _imagine(
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (steps, found.valid))
 
 
-def _ordered(steps: Steps, valid: Bool[Array, "slot step"]) -> Pool:
-    return Pool(steps, valid, jnp.argsort(~valid.reshape(-1), stable=True), jnp.sum(valid))
+def _counted(steps: Steps, valid: Bool[Array, "slot step"]) -> Pool:
+    return Pool(steps, valid, jnp.cumsum(valid))

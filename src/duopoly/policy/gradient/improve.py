@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from duopoly.draws import random_batches
 from duopoly.lockstep import kernel
 from duopoly.model.imagine import ROLL_OUT_READS, Dynamics, Starts, roll_out
-from duopoly.networks import NEGLIGIBLE, random_batches, rebase
+from duopoly.networks import NEGLIGIBLE, rebase
 from duopoly.policy.gaussian import GaussianPolicy, act_by, init_policy, with_inputs_of
 from duopoly.policy.gradient.leader_term import (
     LeaderMemory,

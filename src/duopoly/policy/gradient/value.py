@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
-from duopoly.networks import MLP, Normaliser, moments, random_batches
+from duopoly.draws import random_batches
+from duopoly.networks import MLP, Normaliser, moments
 from duopoly.settings import ValueSettings
 
 
