@@ -30,15 +30,18 @@ FLOORS: dict[str, set[str]] = {
     "settings": {"fields", "records"},
     "narrow": {"settings"},
     "networks": {"settings"},
+    "draws": set(),
     "spread": set(),
     "lockstep": {"spread"},
     "world": {"types"},
-    "model": {"types", "settings", "narrow", "networks", "spread", "lockstep"},
-    "policy": {"types", "settings", "narrow", "networks", "spread", "lockstep", "model"},
+    "model": {"types", "settings", "narrow", "networks", "draws", "spread", "lockstep"},
+    "policy": {"types", "settings", "narrow", "networks", "draws", "spread", "lockstep", "model"},
     "schedule": {"settings", "policy"},
     "memory": {"settings", "policy", "schedule"},
     "presets": {"settings", "world"},
-    "equilibrium": {"types", "settings", "narrow", "networks", "lockstep", "model", "policy"},
+    "equilibrium": {
+        *("types", "settings", "narrow", "networks", "draws", "lockstep", "model", "policy"),
+    },
     "game": {
         "types",
         "settings",
@@ -100,7 +103,7 @@ FLOORS: dict[str, set[str]] = {
 # The policy plays in the model as in a function: all it may know is how to roll itself out.
 POLICY_SEES_OF_MODEL = {"duopoly.model.imagine"}
 
-MATHEMATICS = {"model", "policy", "networks", "equilibrium", "theory"}
+MATHEMATICS = {"model", "policy", "networks", "draws", "equilibrium", "theory"}
 MATHEMATICAL_LIBRARIES = {"jax", "equinox", "optax", "jaxtyping", "numpy"}
 MATHEMATICAL_STDLIB = {
     "abc",
