@@ -230,6 +230,8 @@ def test_a_signal_between_a_rounds_files_waits_for_all_of_them(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead do not close their files
+# Death may come to the thread in which TensorBoard's file is written.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("overlaps", [False, True])
 @pytest.mark.parametrize("num_deaths", [20, pytest.param(None, marks=pytest.mark.slow)])
 def test_death_between_any_two_changes_of_the_disk(
