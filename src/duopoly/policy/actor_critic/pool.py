@@ -33,7 +33,7 @@ class Pool(NamedTuple):
     """Of each slot, ``[slot, step, …]``, padding included."""
     valid: Bool[Array, "slot step"]
     counted: Int[Array, " N"]
-    """How many steps are no padding, up to each."""
+    """How many steps are no padding, up to each: kept, because every update draws by it."""
 
 
 def fill(
